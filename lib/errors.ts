@@ -1,0 +1,264 @@
+/**
+ * The one table of errors, and the only way to make one. Each entry has a sentence and a remedy; docs/errors.md is
+ * generated from it. A code that is retired is never used again.
+ */
+
+interface ErrorEntry {
+  /** What happened, in one sentence. `{name}` is filled in from the details. */
+  readonly message: string
+  /** What the reader can do about it. */
+  readonly help: string
+  /** True where the same call may succeed later without anything being changed. */
+  readonly retryable?: boolean
+  /** The CONNACK return code that a device sees [MQTT-3.2.2.3]. */
+  readonly connack?: 1 | 2 | 3 | 4 | 5
+  /** The exit code of the program where the error ends it; 1 unless given. */
+  readonly exitCode?: number
+}
+
+/** Exit code of a configuration that cannot be used (EX_CONFIG of sysexits.h). */
+export const EXIT_CONFIG = 78
+
+const table = {
+  // ---- configuration ------------------------------------------------------------------------------------------
+  MBS_ERR_CONFIG_FILE: {
+    message: 'The configuration file {file} cannot be read: {reason}.',
+    help: 'Check the path given with --config and that this user may read it.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_CONFIG_SYNTAX: {
+    message: 'The configuration file {file} is not valid YAML: {reason}.',
+    help: 'Correct the line that is named; YAML indents with spaces, never with tabs.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_CONFIG_INVALID: {
+    message: 'The configuration has {count} mistake(s): {problems}',
+    help: 'Correct each setting that is named; `mqtt-broker-source check --config FILE` lists them again, and docs/configuration.md says what is allowed.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_CONFIG_ANONYMOUS: {
+    message: 'The listener {listener} is reachable from other machines and would let anyone in.',
+    help: 'Bind it to 127.0.0.1 or ::1, or write `anonymous: true` at this very listener if everyone who reaches it may publish.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_CLI_USAGE: {
+    message: 'The command line is not understood: {reason}.',
+    help: 'Run `mqtt-broker-source --help` for the commands and their options.',
+    exitCode: EXIT_CONFIG
+  },
+
+  // ---- listeners and the frame gate -----------------------------------------------------------------------------
+  MBS_ERR_LISTENER_BIND: {
+    message: 'The listener {listener} cannot be opened: {reason}.',
+    help: 'Stop the program that uses the port, or give this listener another `port` or `host`.'
+  },
+  MBS_ERR_LISTENER_TLS: {
+    message: 'The TLS files of the listener {listener} cannot be used: {reason}.',
+    help: 'Check that `tls.cert`, `tls.key` and `tls.ca` are PEM files which this user may read, and that key and certificate belong together.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_GATE_PACKET_TOO_LARGE: {
+    message: 'A packet of {bytes} bytes is larger than limits.packetBytes ({maxBytes}); the connection was closed.',
+    help: 'Send smaller messages, or raise limits.packetBytes.'
+  },
+  MBS_ERR_GATE_MALFORMED: {
+    message: 'The bytes received are not MQTT: {reason}; the connection was closed.',
+    help: 'Check that the client speaks MQTT 3.1 or 3.1.1, and TLS only to an mqtts listener.'
+  },
+  MBS_ERR_GATE_CONNECT_EXPECTED: {
+    message: 'The first packet was not CONNECT; the connection was closed [MQTT-3.1.0-1].',
+    help: 'Check that the client speaks MQTT, and TLS only to an mqtts listener.'
+  },
+  MBS_ERR_GATE_CONNECT_TIMEOUT: {
+    message: 'No session was established within limits.connectTimeout ({timeoutMs} ms); the connection was closed.',
+    help: 'Send CONNECT at once after connecting; raise limits.connectTimeout for very slow links.'
+  },
+  MBS_ERR_GATE_PACKET_TIMEOUT: {
+    message: 'A packet was begun and not finished within limits.packetTimeout ({timeoutMs} ms); the connection was closed.',
+    help: 'Send whole packets, or raise limits.packetTimeout for very slow links.'
+  },
+  MBS_ERR_GATE_KEEPALIVE: {
+    message: 'Nothing arrived for 1.5 times the keep alive of {keepAliveSeconds} s; it was closed [MQTT-3.1.2-24].',
+    help: 'Check the network; the client has to send PINGREQ within its keep alive time.'
+  },
+  MBS_ERR_LIMIT_CONNECTIONS: {
+    message: 'There are limits.connections ({max}) connections already; this one was closed.',
+    help: 'Raise limits.connections (and the open file limit), or spread the devices over several brokers.',
+    retryable: true
+  },
+
+  // ---- broker -----------------------------------------------------------------------------------------------------
+  MBS_ERR_BROKER_MQTT5: {
+    message: 'A client asked for MQTT 5, which this broker does not speak.',
+    help: 'Configure the client for MQTT 3.1.1 (protocol version 4).',
+    connack: 1
+  },
+  MBS_ERR_BROKER_CLIENT_ID: {
+    message: 'The client identifier is not usable: {reason}.',
+    help: 'Use a non-empty UTF-8 identifier without NUL; an empty one needs a clean session [MQTT-3.1.3-7].',
+    connack: 2
+  },
+  MBS_ERR_BROKER_WILL: {
+    message: 'The will is not usable: {reason}.',
+    help: 'A will needs a topic without wildcards that does not begin with $ [MQTT-3.3.2-2].',
+    connack: 5
+  },
+  MBS_ERR_BROKER_TOPIC: {
+    message: 'The topic is not usable: {reason}; the connection was closed.',
+    help: 'Publish to a topic without wildcards and NUL that does not begin with $, of at most limits.topicBytes bytes and limits.topicLevels levels.'
+  },
+  MBS_ERR_BROKER_FILTER: {
+    message: 'The topic filter is not allowed: {reason}.',
+    help: 'Use # and + as whole levels, # last; $SYS and $share cannot be subscribed.'
+  },
+  MBS_ERR_BROKER_UNAVAILABLE: {
+    message: 'The broker cannot store publishes at the moment and refuses new sessions.',
+    help: 'The device tries again by itself; see the log and /readyz for why the outbox does not store.',
+    retryable: true,
+    connack: 3
+  },
+
+  // ---- ingest -----------------------------------------------------------------------------------------------------
+  MBS_ERR_INGEST_TIMEOUT: {
+    message: 'The outbox did not store the publish within limits.publishTimeout ({timeoutMs} ms); it was not acknowledged.',
+    help: 'The device sends it again on reconnect. Check the disk for load or faults (iostat, dmesg).',
+    retryable: true
+  },
+  MBS_ERR_INGEST_MAPPING: {
+    message: 'The publish could not be made a CloudEvent: {reason}; it was not acknowledged.',
+    help: 'This is a defect of the program: please report it with the topic and the configuration.'
+  },
+  MBS_ERR_INGEST_CLOSING: {
+    message: 'The program is shutting down; the publish was not acknowledged.',
+    help: 'The device sends it again when it has reconnected.',
+    retryable: true
+  },
+
+  // ---- outbox -----------------------------------------------------------------------------------------------------
+  MBS_ERR_OUTBOX_DIRECTORY: {
+    message: 'The outbox directory {directory} cannot be used: {reason}.',
+    help: 'Set dataDir to a directory on a writable disk which this user may write.'
+  },
+  MBS_ERR_OUTBOX_LOCKED: {
+    message: 'The outbox directory {directory} is in use by another process.',
+    help: 'Stop the other process, or give each its own dataDir.'
+  },
+  MBS_ERR_OUTBOX_CORRUPT: {
+    message: 'The outbox in {directory} is damaged and cannot be opened: {reason}.',
+    help: 'Keep a copy of the directory, check the disk, then move the directory away to begin with an empty outbox.'
+  },
+  MBS_ERR_OUTBOX_DAMAGED: {
+    message: '{count} stored event(s) cannot be read any more: {reason}; the others are kept and delivered.',
+    help: 'Check the disk and its file system. What was lost are the sequence numbers named in the log.'
+  },
+  MBS_ERR_OUTBOX_WRITE: {
+    message: 'The outbox could not write to {directory}: {reason}; nothing is acknowledged until it can.',
+    help: 'Free space on the disk or make it writable again; the program tries again by itself.',
+    retryable: true
+  },
+  MBS_ERR_OUTBOX_FULL: {
+    message: 'The outbox holds outbox.maxBytes ({maxBytes} bytes) of undelivered events; the publish was not acknowledged.',
+    help: 'Bring the sink back, raise outbox.maxBytes, or remove dead letters. The device sends it again on reconnect.',
+    retryable: true
+  },
+  MBS_ERR_OUTBOX_TOO_LARGE: {
+    message: 'The event of {bytes} bytes is larger than the whole outbox may be (outbox.maxBytes, {maxBytes}).',
+    help: 'Raise outbox.maxBytes well above limits.packetBytes.'
+  },
+  MBS_ERR_OUTBOX_CLOSED: {
+    message: 'The outbox is closed.',
+    help: 'The program is shutting down; the device sends its message again when it has reconnected.',
+    retryable: true
+  },
+
+  // ---- sink ---------------------------------------------------------------------------------------------------------
+  MBS_ERR_SINK_URL: {
+    message: 'The sink URL {url} cannot be used: {reason}.',
+    help: 'Give an absolute http:// or https:// URL in sink.url, K_SINK or --sink.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_SINK_CA: {
+    message: 'The CA certificates for the sink cannot be used: {reason}.',
+    help: 'Give PEM certificates in sink.ca (a file) or K_CA_CERTS (the text).',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_SINK_OVERRIDES: {
+    message: 'K_CE_OVERRIDES cannot be used: {reason}.',
+    help: 'Give JSON like {"extensions":{"name":"value"}}: names of a-z and 0-9, none of them a CloudEvents attribute, values strings.',
+    exitCode: EXIT_CONFIG
+  },
+
+  // ---- display, admin -------------------------------------------------------------------------------------------------
+  MBS_ERR_DISPLAY_EVENT: {
+    message: 'The request is not a CloudEvent: {reason}.',
+    help: 'POST a CloudEvent in binary, structured or batched content mode [CE-HTTP 3].'
+  },
+  MBS_ERR_HTTP_BIND: {
+    message: 'The HTTP server cannot listen on {address}: {reason}.',
+    help: 'Stop the program that uses the port, or choose another `port` or `host`.'
+  },
+  MBS_ERR_CLOUDEVENT_ATTRIBUTE: {
+    message: 'The CloudEvents attribute {name} is not valid: {reason}.',
+    help: 'Names are 1 to 20 of a-z and 0-9; values are strings, booleans or 32-bit integers, without control characters.'
+  },
+  MBS_ERR_SOURCE_CLOSED: {
+    message: 'The source has been closed and cannot be started again.',
+    help: 'Make a new one with createSource().'
+  }
+} as const satisfies Record<string, ErrorEntry>
+
+/** Every code that an error of this program can have. */
+export type ErrorCode = keyof typeof table
+
+/** The entries of the table, for the generated documentation and for its tests. */
+export const errorTable: Readonly<Record<ErrorCode, ErrorEntry>> = table
+
+/** Values for the placeholders of a message. */
+export type ErrorDetails = Readonly<Record<string, string | number>>
+
+/** An error of this program: a code to match on, a sentence and a remedy. */
+export class MbsError extends Error {
+  override readonly name = 'MbsError'
+  readonly code: ErrorCode
+  /** What the reader can do about it. */
+  readonly help: string
+  readonly retryable: boolean
+  readonly exitCode: number
+  readonly connack: number | undefined
+  readonly details: ErrorDetails
+
+  /** Use `createError`: it is the one place where the table meets the details. */
+  constructor (code: ErrorCode, details: ErrorDetails, cause: unknown) {
+    const entry: ErrorEntry = table[code]
+    super(
+      entry.message.replace(/\{(\w+)\}/g, (whole, name: string) => String(details[name] ?? whole)),
+      cause === undefined ? undefined : { cause }
+    )
+    this.code = code
+    this.help = entry.help
+    this.retryable = entry.retryable ?? false
+    this.exitCode = entry.exitCode ?? 1
+    this.connack = entry.connack
+    this.details = details
+  }
+}
+
+/**
+ * Makes the error of a code.
+ * @param details the values of the message's placeholders
+ * @param cause what was caught, where something was
+ */
+export function createError (code: ErrorCode, details: ErrorDetails = {}, cause?: unknown): MbsError {
+  return new MbsError(code, details, cause)
+}
+
+/** True for an error of this program, of the given code where one is given. */
+export function isMbsError (error: unknown, code?: ErrorCode): error is MbsError {
+  return error instanceof MbsError && (code === undefined || error.code === code)
+}
+
+/** What a caught value says, in words for a `{reason}`, without a closing full stop. */
+export function reasonOf (error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error)
+  return text.replace(/\.$/, '')
+}

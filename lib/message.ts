@@ -1,0 +1,84 @@
+/**
+ * The nouns that pass between the stages. Types only: a stage that needs behaviour brings its own.
+ *
+ * device -> Publish -> (mapping) -> Event -> (outbox) -> StoredEvent -> (delivery) -> sink
+ */
+
+/** MQTT quality of service [MQTT-4.3]. */
+export type QoS = 0 | 1 | 2
+
+/** Who published, as far as the broker knows. */
+export interface ClientIdentity {
+  /** The MQTT client identifier [MQTT-3.1.3-3]. */
+  readonly id: string
+  /** The username of CONNECT, once it has been checked. */
+  readonly username?: string
+}
+
+/** One PUBLISH of a device, or its will, as the broker hands it to ingest. */
+export interface Publish {
+  readonly client: ClientIdentity
+  readonly topic: string
+  /** The application message. Ingest may keep it: it must not be a view on a read buffer. */
+  readonly payload: Buffer
+  readonly qos: QoS
+  readonly retain: boolean
+  /** The DUP flag [MQTT-3.3.1-1]: the device believes that it sent this one before. */
+  readonly dup: boolean
+  /** The packet identifier; absent at QoS 0 and for wills. */
+  readonly messageId?: number
+  /** True for a will, which is published because its device went away [MQTT-3.1.2-8]. */
+  readonly will: boolean
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number
+}
+
+/** A value of a CloudEvents extension attribute [CE 3.1]. */
+export type ExtensionValue = string | number | boolean
+
+/** A CloudEvent as this program stores and delivers it. Never edited once it is stored. */
+export interface Event {
+  /** With `source`, what tells a duplicate: the same over retries, restarts, retransmissions [CE id]. */
+  readonly id: string
+  /** A URI-reference [CE source]. */
+  readonly source: string
+  readonly type: string
+  readonly subject?: string
+  /** RFC 3339, in UTC. */
+  readonly time: string
+  readonly datacontenttype?: string
+  readonly dataschema?: string
+  readonly extensions: Readonly<Record<string, ExtensionValue>>
+  /** Events of one partition key reach a sink in the order in which they were stored. */
+  readonly partitionKey: string
+  /** The payload, byte for byte as the device sent it. */
+  readonly data: Buffer
+}
+
+/** An event with its place in the outbox. */
+export interface StoredEvent {
+  /** Position in the outbox: counts up by one per event from 1, and is never used twice. */
+  readonly sequence: number
+  /** Milliseconds since the epoch at which it was handed to the outbox. */
+  readonly storedAt: number
+  readonly event: Event
+}
+
+/** How an event that no sink took was set aside. */
+export interface DeadLetter {
+  readonly stored: StoredEvent
+  /** `answer`: the sink refused it; `attempts`: it failed while others succeeded, until none were left. */
+  readonly reason: 'answer' | 'attempts'
+  /** How often it was tried in all, counted attempts or not. */
+  readonly attempts: number
+  /** The HTTP status of the last answer; 500 where there was none, as Knative's dispatcher says. */
+  readonly code: number
+  /** Where it was refused: the URL of the sink. */
+  readonly destination: string
+  /** The beginning of the last answer's body, or the network error; at most 768 bytes. */
+  readonly data: Buffer
+  /** Milliseconds since the epoch. */
+  readonly diedAt: number
+  /** Milliseconds since the epoch at which the dead-letter sink took it; absent while it has not. */
+  readonly forwardedAt?: number
+}

@@ -1,0 +1,25 @@
+/**
+ * The contract of a sink: one attempt at a time, told by its outcome. A sink neither retries nor remembers; delivery
+ * does. It never throws: whatever happens is an outcome.
+ */
+import type { Event } from '../message.ts'
+
+/** What became of one attempt to send one event. */
+export type Outcome =
+  /** The sink answered. `retryAfterMs` is its Retry-After in milliseconds, on any status that had one. */
+  | { readonly kind: 'answer', readonly status: number, readonly retryAfterMs?: number, readonly body: Buffer }
+  /** No answer: refused, reset, timed out, TLS failure. `code` is the error's code, such as ECONNREFUSED. */
+  | { readonly kind: 'network', readonly code: string, readonly reason: string, readonly timedOut: boolean }
+  /** Given up because the program is closing; counts as nothing. */
+  | { readonly kind: 'aborted' }
+
+export interface Sink {
+  /** Names the sink's cursor and its metrics. */
+  readonly name: string
+  /** Where it sends to, for logs and for `knativeerrordest`. */
+  readonly destination: string
+  /** Sends one event once. @param signal ends the attempt early, with outcome `aborted` */
+  send (event: Event, signal: AbortSignal): Promise<Outcome>
+  /** Ends its connections. Idempotent. */
+  close (): Promise<void>
+}

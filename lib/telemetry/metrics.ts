@@ -1,0 +1,129 @@
+/** The metrics and their registry. docs/metrics.md is generated from it. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { QoS } from '../message.ts'
+import type { Gauges } from './telemetry.ts'
+
+const PREFIX = 'mqtt_broker_source_'
+
+/** Attempts by outcome, as plain numbers. */
+export interface AttemptCounts {
+  delivered: number
+  retry: number
+  refused: number
+  network: number
+}
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+export function createMetrics () {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const counter = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter<L>({ name: PREFIX + name, help, labelNames: [...labelNames], registers })
+  const gauge = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge<L>({ name: PREFIX + name, help, labelNames: [...labelNames], registers })
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name: PREFIX + name, help, buckets, registers })
+
+  const metrics = {
+    registry,
+    gauges: undefined as Gauges | undefined,
+
+    // Added up on the hot path; handed to the registry when it is read.
+    publishes: { 0: 0, 1: 0, 2: 0 } as Record<QoS, number>,
+    stored: 0,
+    duplicates: 0,
+    held: 0,
+    lost: 0,
+    storeFailures: 0,
+    attemptsBySink: new Map<string, AttemptCounts>(),
+    attempts (sink: string): AttemptCounts {
+      let counts = metrics.attemptsBySink.get(sink)
+      if (counts === undefined) metrics.attemptsBySink.set(sink, counts = { delivered: 0, retry: 0, refused: 0, network: 0 })
+      return counts
+    },
+
+    buildInfo: gauge('build_info', 'Always 1; the version is the label.', ['version']),
+    connections: gauge('connections', 'Network connections that are open.', ['listener']),
+    connectionsOpened: counter('connections_opened_total', 'Network connections accepted.', ['listener']),
+    connectionErrors: counter('connection_errors_total',
+      'Connections closed because of an error, by its code (docs/errors.md); `other` for broken sockets.', ['code']),
+    sessions: gauge('sessions', 'MQTT clients connected.'),
+    refused: counter('publishes_refused_total',
+      'Publishes not stored and not acknowledged, by the code of the error; their connection was closed.', ['code']),
+    dropped: counter('publishes_dropped_total',
+      'Publishes at QoS 0 that could not be stored, by the code of the error.', ['code']),
+    storeSeconds: histogram('store_seconds',
+      'Time from the arrival of a publish until its event was durable, which is when PUBACK or PUBREC goes out.',
+      [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30]),
+    deliverySeconds: histogram('publish_to_delivered_seconds',
+      'Time from the arrival of a publish until the sink took its event.',
+      [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86400]),
+    retries: counter('delivery_retries_total', 'Attempts that failed and were scheduled again.', ['sink']),
+    deadLettered: counter('dead_lettered_total',
+      'Events set aside: `answer` refused by the sink, `attempts` failed while others succeeded.', ['sink', 'reason']),
+    deadLettersForwarded: counter('dead_letters_forwarded_total', 'Dead letters that the dead-letter sink took.', ['sink']),
+    sinkUp: gauge('sink_up', '1 while the sink takes events, 0 while it is being probed.', ['sink']),
+    sinkConfigured: gauge('sink_configured', '0 while there is no sink and events wait for one.'),
+  }
+
+  const collected = <L extends string>(
+    kind: 'counter' | 'gauge', name: string, help: string, labelNames: readonly L[],
+    read: (set: (value: number, labels?: Partial<Record<L, string>>) => void) => void
+  ) => {
+    const config = { name: PREFIX + name, help, labelNames: [...labelNames], registers }
+    if (kind === 'gauge') {
+      return new Gauge<L>({
+        ...config,
+        collect () { read((value, labels) => { this.set(labels ?? {}, value) }) }
+      })
+    }
+    return new Counter<L>({
+      ...config,
+      collect () {
+        this.reset()
+        read((value, labels) => { this.inc(labels ?? {}, value) })
+      }
+    })
+  }
+
+  collected('counter', 'publishes_total', 'Publishes received, by quality of service.', ['qos'], (set) => {
+    for (const qos of [0, 1, 2] as const) set(metrics.publishes[qos], { qos: String(qos) })
+  })
+  collected('counter', 'stored_total', 'Publishes stored in the outbox.', [], (set) => { set(metrics.stored) })
+  collected('counter', 'duplicates_total', 'Retransmissions at QoS 2 recognised and not stored again.', [],
+    (set) => { set(metrics.duplicates) })
+  collected('counter', 'held_total', 'Publishes that had to wait because the outbox was full.', [], (set) => { set(metrics.held) })
+  collected('counter', 'store_failures_total', 'Times that the outbox could not write.', [], (set) => { set(metrics.storeFailures) })
+  collected('counter', 'lost_events_total', 'Stored events that cannot be read any more because of damaged files.', [],
+    (set) => { set(metrics.lost) })
+  collected('counter', 'delivery_attempts_total',
+    'Attempts to deliver: `delivered`, `retry` (answered, to be tried again), `refused` (answered, final), `network` (no answer).',
+    ['sink', 'outcome'], (set) => {
+      for (const [sink, counts] of metrics.attemptsBySink) {
+        for (const outcome of ['delivered', 'retry', 'refused', 'network'] as const) set(counts[outcome], { sink, outcome })
+      }
+    })
+
+  const fromGauges = (name: string, help: string, read: (gauges: Gauges) => number) =>
+    collected('gauge', name, help, [], (set) => {
+      if (metrics.gauges !== undefined) set(read(metrics.gauges))
+    })
+  fromGauges('outbox_events', 'Events in the outbox.', (g) => g.outbox().events)
+  fromGauges('outbox_bytes', 'Bytes in the outbox, dead letters among them.', (g) => g.outbox().bytes)
+  fromGauges('outbox_max_bytes', 'What outbox.maxBytes allows.', (g) => g.outbox().maxBytes)
+  fromGauges('outbox_dead_letters', 'Dead letters kept in the outbox.', (g) => g.outbox().deadLetters)
+  fromGauges('outbox_ready', '1 while publishes can be stored.', (g) => g.outbox().status === 'ready' ? 1 : 0)
+  fromGauges('outbox_oldest_seconds', 'Age of the oldest undelivered event; 0 when nothing waits.', (g) => {
+    const oldest = g.oldestStoredAt()
+    return oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1000)
+  })
+  fromGauges('publishes_held', 'Publishes that wait for room in the outbox.', (g) => g.outbox().held)
+  fromGauges('publishes_open', 'Publishes between their arrival and their answer.', (g) => g.openPublishes())
+  fromGauges('delivery_waiting', 'Events that wait for delivery.', (g) => g.delivery().waiting)
+  fromGauges('delivery_in_flight', 'Attempts to deliver that are under way.', (g) => g.delivery().inFlight)
+
+  return metrics
+}

@@ -1,0 +1,23 @@
+/** Lets one of a kind through per interval, and counts what it held back. Kinds are constants: it cannot grow. */
+export class RateLimit {
+  readonly #intervalMs: number
+  readonly #now: () => number
+  readonly #kinds = new Map<string, { until: number, suppressed: number }>()
+
+  constructor (intervalMs: number, now: () => number = Date.now) {
+    this.#intervalMs = intervalMs
+    this.#now = now
+  }
+
+  /** False: hold it back. A number: let it through; so many were held back since the last one. */
+  take (kind: string): number | false {
+    const now = this.#now()
+    const seen = this.#kinds.get(kind)
+    if (seen !== undefined && now < seen.until) {
+      seen.suppressed++
+      return false
+    }
+    this.#kinds.set(kind, { until: now + this.#intervalMs, suppressed: 0 })
+    return seen?.suppressed ?? 0
+  }
+}

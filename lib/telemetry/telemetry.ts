@@ -1,0 +1,265 @@
+/**
+ * One function per thing that happens: it logs and counts it together. Stages call these and know neither pino nor
+ * prom-client. On the path of every publish only plain numbers are added up; the registry reads them when it is asked.
+ *
+ * Never in a log: payloads, passwords. Never a label: client ids, topics, whatever a device chooses.
+ */
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import type { MbsError } from '../errors.ts'
+import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
+import type { QoS } from '../message.ts'
+import { createLogger, type LogOptions } from './logger.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { RateLimit } from './rate-limit.ts'
+
+/** Repeated messages of one kind are logged once in this time, in milliseconds, with the number left out. */
+const REPEAT_MS = 60_000
+
+/** Who a log line is about. */
+export interface ConnectionFields {
+  readonly listener?: string
+  readonly address?: string
+  readonly clientId?: string
+}
+
+/** What a log line about an event says; never its data. */
+export interface EventFields {
+  readonly sequence: number
+  readonly id: string
+  readonly source: string
+  readonly partitionKey: string
+}
+
+/** Why the gauges that are read on demand have the values they have. */
+export interface Gauges {
+  outbox (): OutboxStats
+  /** Milliseconds since the epoch of the oldest undelivered event; undefined when nothing waits. */
+  oldestStoredAt (): number | undefined
+  /** Undelivered events, and attempts under way. */
+  delivery (): { readonly waiting: number, readonly inFlight: number }
+  /** Publishes between their arrival and their answer. */
+  openPublishes (): number
+}
+
+export class Telemetry {
+  readonly log: Logger
+  readonly #metrics: Metrics
+  readonly #limit = new RateLimit(REPEAT_MS)
+
+  constructor (options: LogOptions) {
+    this.log = createLogger(options)
+    this.#metrics = createMetrics()
+  }
+
+  /** What /metrics serves. */
+  get registry (): Registry {
+    return this.#metrics.registry
+  }
+
+  /** Gives the gauges that are read on demand their sources. */
+  observe (gauges: Gauges): void {
+    this.#metrics.gauges = gauges
+  }
+
+  // ---- life of the program -------------------------------------------------------------------------------------
+
+  started (fields: { version: string, name: string }): void {
+    this.#metrics.buildInfo.labels(fields.version).set(1)
+    this.log.info(fields, 'mqtt-broker-source is up')
+  }
+
+  listening (fields: { what: string, address: string }): void {
+    this.log.info(fields, 'listening')
+  }
+
+  /** A listener beyond loopback lets everyone in, as its configuration asks for. */
+  anonymousListener (fields: { listener: string }): void {
+    this.log.warn(fields, 'this listener lets anyone in who can reach it')
+  }
+
+  stopping (fields: { reason: string }): void {
+    this.log.info(fields, 'shutting down')
+  }
+
+  stopped (): void {
+    this.log.info('stopped')
+  }
+
+  /** Something failed that no one was waiting for. An operator must look at it. */
+  unexpected (error: unknown, what: string): void {
+    this.#repeated(`unexpected ${what}`, (suppressed) => {
+      this.log.error({ err: error, suppressed }, `unexpected failure: ${what}`)
+    })
+  }
+
+  // ---- connections -----------------------------------------------------------------------------------------------
+
+  connectionOpened (listener: string): void {
+    this.#metrics.connectionsOpened.labels(listener).inc()
+    this.#metrics.connections.labels(listener).inc()
+  }
+
+  connectionClosed (listener: string): void {
+    this.#metrics.connections.labels(listener).dec()
+  }
+
+  /** A device did what the protocol or a limit forbids, or its socket failed. `error.code` is the label. */
+  connectionFailed (error: MbsError, fields: ConnectionFields): void {
+    this.#metrics.connectionErrors.labels(error.code).inc()
+    this.#repeated(error.code, (suppressed) => {
+      this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  /** A socket ended or a client made Aedes close it, for a reason that has no code of ours. */
+  connectionBroken (reason: string, fields: ConnectionFields): void {
+    this.#metrics.connectionErrors.labels('other').inc()
+    this.log.debug({ ...fields, reason }, 'connection broken')
+  }
+
+  sessionStarted (fields: ConnectionFields): void {
+    this.#metrics.sessions.inc()
+    this.log.debug(fields, 'session started')
+  }
+
+  sessionEnded (fields: ConnectionFields): void {
+    this.#metrics.sessions.dec()
+    this.log.debug(fields, 'session ended')
+  }
+
+  // ---- publishes -------------------------------------------------------------------------------------------------
+
+  publishReceived (qos: QoS): void {
+    this.#metrics.publishes[qos]++
+  }
+
+  /** @param seconds from the arrival of the publish until it was durable, which is when its answer goes out */
+  publishStored (seconds: number): void {
+    this.#metrics.stored++
+    this.#metrics.storeSeconds.observe(seconds)
+  }
+
+  /** A retransmission at QoS 2 of what is stored already: answered, not stored again. */
+  publishDuplicate (): void {
+    this.#metrics.duplicates++
+  }
+
+  /** Not stored, not acknowledged; the connection is closed so that the device sends it again. */
+  publishRefused (error: MbsError, fields: ConnectionFields): void {
+    this.#metrics.refused.labels(error.code).inc()
+    this.#repeated(error.code, (suppressed) => {
+      this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  /** Not stored and nobody to tell: QoS 0, which promises nothing. */
+  publishDropped (error: MbsError, fields: ConnectionFields): void {
+    this.#metrics.dropped.labels(error.code).inc()
+    this.#repeated(`dropped ${error.code}`, (suppressed) => {
+      this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, `dropped at QoS 0: ${error.message}`)
+    })
+  }
+
+  // ---- outbox ----------------------------------------------------------------------------------------------------
+
+  outboxOpened (recovery: Recovery, fields: { store: string, directory?: string }): void {
+    const { firstSequence, nextSequence, unclean, lostEvents, damage } = recovery
+    this.log.info({ ...fields, firstSequence, nextSequence, unclean }, 'outbox open')
+    if (lostEvents > 0 || damage !== undefined) this.eventsLost(lostEvents, damage ?? 'unknown')
+  }
+
+  /** Stored events cannot be read any more. */
+  eventsLost (count: number, reason: string): void {
+    this.#metrics.lost += count
+    this.log.error({ code: 'MBS_ERR_OUTBOX_DAMAGED', count, reason }, 'stored events are damaged and cannot be read')
+  }
+
+  outboxFailed (error: MbsError): void {
+    this.#metrics.storeFailures++
+    this.#repeated(error.code, (suppressed) => {
+      this.log.error({ code: error.code, err: error, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  outboxRecovered (): void {
+    this.log.info('the outbox stores again')
+  }
+
+  /** The outbox is full: devices are held back from now on. */
+  outboxFull (fields: { bytes: number, maxBytes: number }): void {
+    this.#repeated('outbox full', (suppressed) => {
+      this.log.warn({ ...fields, suppressed }, 'the outbox is full: devices are held back until events are delivered')
+    })
+  }
+
+  publishHeld (): void {
+    this.#metrics.held++
+  }
+
+  // ---- delivery --------------------------------------------------------------------------------------------------
+
+  /** There is no sink yet: events are stored and wait. */
+  sinkMissing (): void {
+    this.#metrics.sinkConfigured.set(0)
+    this.log.warn('no sink is configured: events are stored and wait for one')
+  }
+
+  sinkConfigured (fields: { sink: string, destination: string }): void {
+    this.#metrics.sinkConfigured.set(1)
+    this.#metrics.sinkUp.labels(fields.sink).set(1)
+    this.log.info(fields, 'delivering')
+  }
+
+  attempt (sink: string, outcome: 'delivered' | 'retry' | 'refused' | 'network'): void {
+    this.#metrics.attempts(sink)[outcome]++
+  }
+
+  /** @param seconds from the arrival of the publish until the sink took its event */
+  delivered (sink: string, seconds: number): void {
+    this.#metrics.attempts(sink).delivered++
+    this.#metrics.deliverySeconds.observe(seconds)
+  }
+
+  /** An attempt failed and will be repeated. */
+  attemptFailed (sink: string, fields: EventFields & { reason: string, attempts: number, delayMs: number }): void {
+    this.#metrics.retries.labels(sink).inc()
+    this.#repeated(`attempt ${sink}`, (suppressed) => {
+      this.log.warn({ sink, ...fields, suppressed }, 'the sink did not take an event; it is tried again')
+    })
+  }
+
+  sinkDown (sink: string, fields: { destination: string, reason: string }): void {
+    this.#metrics.sinkUp.labels(sink).set(0)
+    this.log.warn({ sink, ...fields }, 'the sink takes nothing: probing it with one event at a time, nothing is lost')
+  }
+
+  sinkUp (sink: string, fields: { destination: string, downMs: number }): void {
+    this.#metrics.sinkUp.labels(sink).set(1)
+    this.log.info({ sink, ...fields }, 'the sink takes events again')
+  }
+
+  deadLettered (sink: string, fields: EventFields & { reason: 'answer' | 'attempts', code: number, attempts: number }): void {
+    this.#metrics.deadLettered.labels(sink, fields.reason).inc()
+    this.#repeated(`dead ${sink}`, (suppressed) => {
+      this.log.error({ sink, ...fields, suppressed }, 'the sink does not take this event; it is kept as dead letter')
+    })
+  }
+
+  /** The dead-letter sink took a dead letter. */
+  deadLetterForwarded (sink: string): void {
+    this.#metrics.deadLettersForwarded.labels(sink).inc()
+  }
+
+  /** The dead-letter sink did not take a dead letter; it stays on disk. */
+  deadLetterFailed (sink: string, fields: { destination: string, reason: string }): void {
+    this.#repeated(`dead letter sink ${sink}`, (suppressed) => {
+      this.log.warn({ sink, ...fields, suppressed }, 'the dead-letter sink did not take a dead letter; it stays on disk')
+    })
+  }
+
+  #repeated (kind: string, write: (suppressed: number | undefined) => void): void {
+    const suppressed = this.#limit.take(kind)
+    if (suppressed !== false) write(suppressed === 0 ? undefined : suppressed)
+  }
+}
