@@ -14,7 +14,9 @@ export default [
     plugins: { '@typescript-eslint': tseslint.plugin },
     rules: {
       'no-void': ['error', { allowAsStatement: true }],
-      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-floating-promises': ['error', {
+        allowForKnownSafeCalls: [{ from: 'package', package: 'tap', name: ['test', 'before', 'teardown'] }]
+      }],
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/await-thenable': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',

@@ -57,6 +57,10 @@ const table = {
     help: 'Check that `tls.cert`, `tls.key` and `tls.ca` are PEM files which this user may read, and that key and certificate belong together.',
     exitCode: EXIT_CONFIG
   },
+  MBS_ERR_LISTENER_HANDSHAKE: {
+    message: 'A TLS handshake failed: {reason}; the connection was closed.',
+    help: 'Check that the client speaks the TLS versions allowed, trusts the certificate of this broker, and has a valid certificate of its own where `tls.clientCertificate` asks for one.'
+  },
   MBS_ERR_GATE_PACKET_TOO_LARGE: {
     message: 'A packet of {bytes} bytes is larger than limits.packetBytes ({maxBytes}); the connection was closed.',
     help: 'Send smaller messages, or raise limits.packetBytes.'
@@ -80,6 +84,10 @@ const table = {
   MBS_ERR_GATE_KEEPALIVE: {
     message: 'Nothing arrived for 1.5 times the keep alive of {keepAliveSeconds} s; it was closed [MQTT-3.1.2-24].',
     help: 'Check the network; the client has to send PINGREQ within its keep alive time.'
+  },
+  MBS_ERR_GATE_SUBSCRIPTIONS: {
+    message: 'A SUBSCRIBE has more than limits.subscriptionsPerPacket ({max}) topic filters; the connection was closed.',
+    help: 'Subscribe in several packets, or raise limits.subscriptionsPerPacket.'
   },
   MBS_ERR_LIMIT_CONNECTIONS: {
     message: 'There are limits.connections ({max}) connections already; this one was closed.',
@@ -111,6 +119,14 @@ const table = {
     message: 'The topic filter is not allowed: {reason}.',
     help: 'Use # and + as whole levels, # last; $SYS and $share cannot be subscribed.'
   },
+  MBS_ERR_BROKER_PROTOCOL: {
+    message: 'The client did what MQTT does not allow: {reason}; the connection was closed.',
+    help: 'Check the client, or report it to its makers: the reason says which rule it broke.'
+  },
+  MBS_ERR_BROKER_DRAIN: {
+    message: 'The client did not take the messages of its subscriptions for {timeoutMs} ms; the connection was closed.',
+    help: 'Check the network and whether the client keeps up; subscribe to less.'
+  },
   MBS_ERR_BROKER_UNAVAILABLE: {
     message: 'The broker cannot store publishes at the moment and refuses new sessions.',
     help: 'The device tries again by itself; see the log and /readyz for why the outbox does not store.',
@@ -127,6 +143,11 @@ const table = {
   MBS_ERR_INGEST_MAPPING: {
     message: 'The publish could not be made a CloudEvent: {reason}; it was not acknowledged.',
     help: 'This is a defect of the program: please report it with the topic and the configuration.'
+  },
+  MBS_ERR_INGEST_APPEND: {
+    message: 'The outbox failed in a way that was not foreseen: {reason}; the publish was not acknowledged.',
+    help: 'This is a defect of the program: please report it with the log. The device sends the message again on reconnect.',
+    retryable: true
   },
   MBS_ERR_INGEST_CLOSING: {
     message: 'The program is shutting down; the publish was not acknowledged.',
@@ -165,6 +186,10 @@ const table = {
     message: 'The event of {bytes} bytes is larger than the whole outbox may be (outbox.maxBytes, {maxBytes}).',
     help: 'Raise outbox.maxBytes well above limits.packetBytes.'
   },
+  MBS_ERR_OUTBOX_EVENT: {
+    message: 'The event cannot be written to the outbox: {reason}; the publish was not acknowledged.',
+    help: 'This is a defect of the program: please report it with the topic and the configuration.'
+  },
   MBS_ERR_OUTBOX_CLOSED: {
     message: 'The outbox is closed.',
     help: 'The program is shutting down; the device sends its message again when it has reconnected.',
@@ -184,11 +209,11 @@ const table = {
   },
   MBS_ERR_SINK_OVERRIDES: {
     message: 'K_CE_OVERRIDES cannot be used: {reason}.',
-    help: 'Give JSON like {"extensions":{"name":"value"}}: names of a-z and 0-9, none of them a CloudEvents attribute, values strings.',
+    help: 'Give JSON like {"extensions":{"name":"value"}}: names of a-z and 0-9, none a CloudEvents attribute, values texts.',
     exitCode: EXIT_CONFIG
   },
 
-  // ---- display, admin -------------------------------------------------------------------------------------------------
+  // ---- display, admin -----------------------------------------------------------------------------------------------
   MBS_ERR_DISPLAY_EVENT: {
     message: 'The request is not a CloudEvent: {reason}.',
     help: 'POST a CloudEvent in binary, structured or batched content mode [CE-HTTP 3].'

@@ -1,6 +1,13 @@
-/** The log: pino, JSON by line, or readable where a person looks at a terminal. */
+/**
+ * The log: pino, JSON by line, or readable where a person looks at a terminal. Written synchronously, so that the last
+ * line before a crash is there. An error is logged by its words and its stack alone: what else hangs on it (a packet, a
+ * request) could hold a payload.
+ */
 import { pino, type DestinationStream, type Logger } from 'pino'
-import pretty from 'pino-pretty'
+import { prettyFactory } from 'pino-pretty'
+
+/** Causes of causes that are logged; a chain that is longer is cut. */
+const MAX_CAUSES = 4
 
 export interface LogOptions {
   readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
@@ -10,16 +17,43 @@ export interface LogOptions {
   readonly stream?: DestinationStream
 }
 
+/** Makes the logger: one line per message, the level as a word, the time in ISO 8601. */
 export function createLogger (options: LogOptions): Logger {
-  const level = options.level
   const terminal = options.stream === undefined && process.stderr.isTTY
-  if (options.format === 'pretty' || (options.format === 'auto' && terminal)) {
-    const destination = options.stream ?? 2
-    const readable = pretty({ destination, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
-    return pino({ level, base: null }, readable)
+  const stream = options.stream ?? pino.destination({ dest: 2, sync: true })
+  const base = { level: options.level, base: null, serializers: { err: (error: unknown) => describeError(error, 0) } }
+  if (options.format === 'pretty' || (options.format === 'auto' && terminal)) return pino(base, readable(stream, terminal))
+  const formatters = { level: (label: string) => ({ level: label }) }
+  return pino({ ...base, timestamp: pino.stdTimeFunctions.isoTime, formatters }, stream)
+}
+
+/** Makes lines readable on their way to a stream. Not pino-pretty's own stream: that one is not synchronous. */
+function readable (stream: DestinationStream, terminal: boolean): DestinationStream {
+  const prettify = prettyFactory({
+    translateTime: 'SYS:HH:MM:ss.l',
+    // hasColors knows NO_COLOR and its like; left alone, pino-pretty would look at standard output.
+    colorize: terminal && process.stderr.hasColors()
+  })
+  return { write: (line) => { stream.write(prettify(line)) } }
+}
+
+/** What a log line says of an error. */
+interface ErrorFields {
+  readonly type: string
+  readonly message: string
+  readonly code?: string
+  readonly stack?: string
+  readonly cause?: ErrorFields
+}
+
+function describeError (error: unknown, depth: number): ErrorFields {
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error) }
+  const { code } = error as NodeJS.ErrnoException
+  return {
+    type: error.name,
+    message: error.message,
+    ...(typeof code === 'string' && { code }),
+    ...(error.stack !== undefined && { stack: error.stack }),
+    ...(error.cause !== undefined && depth < MAX_CAUSES && { cause: describeError(error.cause, depth + 1) })
   }
-  return pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    options.stream ?? pino.destination({ dest: 2, sync: true })
-  )
 }

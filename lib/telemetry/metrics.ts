@@ -1,9 +1,14 @@
-/** The metrics and their registry. docs/metrics.md is generated from it. */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+/**
+ * The metrics and their registry; docs/metrics.md is generated from it. What changes with every publish is a plain
+ * number or a histogram of our own, which the registry reads when it is asked; the rest are prom-client's.
+ * No label takes a value that a device chooses: a label value is never forgotten.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { QoS } from '../message.ts'
+import { Histogram } from './histogram.ts'
 import type { Gauges } from './telemetry.ts'
 
-const PREFIX = 'mqtt_broker_source_'
+export const PREFIX = 'mqtt_broker_source_'
 
 /** Attempts by outcome, as plain numbers. */
 export interface AttemptCounts {
@@ -24,8 +29,11 @@ export function createMetrics () {
     new Counter<L>({ name: PREFIX + name, help, labelNames: [...labelNames], registers })
   const gauge = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Gauge<L>({ name: PREFIX + name, help, labelNames: [...labelNames], registers })
-  const histogram = (name: string, help: string, buckets: number[]) =>
-    new Histogram({ name: PREFIX + name, help, buckets, registers })
+  const histogram = (name: string, help: string, bounds: readonly number[]) => {
+    const made = new Histogram({ name: PREFIX + name, help, bounds })
+    made.register(registry)
+    return made
+  }
 
   const metrics = {
     registry,
@@ -41,7 +49,10 @@ export function createMetrics () {
     attemptsBySink: new Map<string, AttemptCounts>(),
     attempts (sink: string): AttemptCounts {
       let counts = metrics.attemptsBySink.get(sink)
-      if (counts === undefined) metrics.attemptsBySink.set(sink, counts = { delivered: 0, retry: 0, refused: 0, network: 0 })
+      if (counts === undefined) {
+        counts = { delivered: 0, retry: 0, refused: 0, network: 0 }
+        metrics.attemptsBySink.set(sink, counts)
+      }
       return counts
     },
 
@@ -54,7 +65,8 @@ export function createMetrics () {
     refused: counter('publishes_refused_total',
       'Publishes not stored and not acknowledged, by the code of the error; their connection was closed.', ['code']),
     dropped: counter('publishes_dropped_total',
-      'Publishes at QoS 0 that could not be stored, by the code of the error.', ['code']),
+      'Publishes at QoS 0 and wills that could not be stored, by the code of the error.', ['code']),
+    subscriptionsRefused: counter('subscriptions_refused_total', 'Topic filters denied, by the code of the error.', ['code']),
     storeSeconds: histogram('store_seconds',
       'Time from the arrival of a publish until its event was durable, which is when PUBACK or PUBREC goes out.',
       [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30]),

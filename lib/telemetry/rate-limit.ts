@@ -1,10 +1,14 @@
-/** Lets one of a kind through per interval, and counts what it held back. Kinds are constants: it cannot grow. */
+/**
+ * Lets one of a kind through per interval, and counts what it held back. Kinds are constants of the program, never
+ * something that a device chooses: it forgets none, and must not grow.
+ */
 export class RateLimit {
   readonly #intervalMs: number
   readonly #now: () => number
   readonly #kinds = new Map<string, { until: number, suppressed: number }>()
 
-  constructor (intervalMs: number, now: () => number = Date.now) {
+  /** @param now milliseconds of a clock that is never set back, which would silence a kind for as long */
+  constructor (intervalMs: number, now: () => number = () => performance.now()) {
     this.#intervalMs = intervalMs
     this.#now = now
   }

@@ -161,6 +161,22 @@ export class Telemetry {
     })
   }
 
+  /** A will that was not stored: its device is gone, the event is lost. */
+  willLost (error: MbsError, fields: ConnectionFields): void {
+    this.#metrics.dropped.labels(error.code).inc()
+    this.#repeated(`will ${error.code}`, (suppressed) => {
+      this.log.error({ code: error.code, ...fields, help: error.help, suppressed }, `a will was lost: ${error.message}`)
+    })
+  }
+
+  /** A subscription was denied (SUBACK 0x80); its connection stays. */
+  subscriptionRefused (error: MbsError, fields: ConnectionFields): void {
+    this.#metrics.subscriptionsRefused.labels(error.code).inc()
+    this.#repeated(error.code, (suppressed) => {
+      this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
   // ---- outbox ----------------------------------------------------------------------------------------------------
 
   outboxOpened (recovery: Recovery, fields: { store: string, directory?: string }): void {
@@ -211,6 +227,7 @@ export class Telemetry {
     this.log.info(fields, 'delivering')
   }
 
+  /** Counts an attempt that failed; `delivered` counts the ones that did not. */
   attempt (sink: string, outcome: 'delivered' | 'retry' | 'refused' | 'network'): void {
     this.#metrics.attempts(sink)[outcome]++
   }
