@@ -36,8 +36,12 @@ function child (name: string, args: readonly (string | number)[] = []): ChildPro
 
 function message<T> (from: ChildProcess): Promise<T> {
   return new Promise((resolve, reject) => {
-    from.once('message', (value) => { resolve(value as T) })
-    from.once('exit', (code) => { reject(new Error(`a child of the benchmark ended with ${code}`)) })
+    const ended = (code: number | null): void => { reject(new Error(`a child of the benchmark ended with ${code}`)) }
+    from.once('exit', ended)
+    from.once('message', (value) => {
+      from.off('exit', ended)
+      resolve(value as T)
+    })
   })
 }
 

@@ -228,7 +228,7 @@ export class Telemetry {
   }
 
   /** Counts an attempt that failed; `delivered` counts the ones that did not. */
-  attempt (sink: string, outcome: 'delivered' | 'retry' | 'refused' | 'network'): void {
+  attempt (sink: string, outcome: 'retry' | 'refused' | 'network'): void {
     this.#metrics.attempts(sink)[outcome]++
   }
 

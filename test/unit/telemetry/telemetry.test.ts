@@ -1,0 +1,275 @@
+import { test } from 'tap'
+import { createError } from '../../../lib/errors.ts'
+import { Telemetry } from '../../../lib/telemetry/telemetry.ts'
+import { createTestTelemetry } from '../../support/log-lines.ts'
+import { parseMetrics, sampleOf } from '../../support/prometheus.ts'
+
+/** What one call logs and counts. */
+interface Rule {
+  readonly call: (telemetry: Telemetry) => void
+  /** The log line; undefined where none is written. */
+  readonly log?: Readonly<Record<string, unknown>>
+  /** Samples by name, without the prefix, and the values they have after the call. */
+  readonly metrics?: Readonly<Record<string, number>>
+}
+
+const connection = { listener: 'mqtt 127.0.0.1:1883', address: '127.0.0.1:5000', clientId: 'device-1' }
+const event = { sequence: 7, id: 'id-7', source: '/source', partitionKey: 'device-1' }
+const refusal = createError('MBS_ERR_OUTBOX_FULL', { maxBytes: 1000 })
+const failure = createError('MBS_ERR_OUTBOX_WRITE', { directory: '/data', reason: 'no space' }, new Error('ENOSPC'))
+const recovery = { firstSequence: 1, nextSequence: 9, lostEvents: 0, unclean: true, receipts: [] }
+const destination = 'http://sink.example/'
+
+const rules: Record<string, Rule> = {
+  started: {
+    call: (telemetry) => telemetry.started({ version: '1.2.3', name: 'gateway-1' }),
+    log: { level: 'info', msg: 'mqtt-broker-source is up', version: '1.2.3', name: 'gateway-1' },
+    metrics: { 'build_info{version="1.2.3"}': 1 }
+  },
+  listening: {
+    call: (telemetry) => telemetry.listening({ what: 'mqtt 127.0.0.1:0', address: '127.0.0.1:1883' }),
+    log: { level: 'info', msg: 'listening', what: 'mqtt 127.0.0.1:0', address: '127.0.0.1:1883' }
+  },
+  anonymousListener: {
+    call: (telemetry) => telemetry.anonymousListener({ listener: 'mqtt 0.0.0.0:1883' }),
+    log: { level: 'warn', listener: 'mqtt 0.0.0.0:1883' }
+  },
+  stopping: {
+    call: (telemetry) => telemetry.stopping({ reason: 'SIGTERM' }),
+    log: { level: 'info', msg: 'shutting down', reason: 'SIGTERM' }
+  },
+  stopped: {
+    call: (telemetry) => telemetry.stopped(),
+    log: { level: 'info', msg: 'stopped' }
+  },
+  unexpected: {
+    call: (telemetry) => telemetry.unexpected(new Error('surprise'), 'HTTP /metrics'),
+    log: { level: 'error', msg: 'unexpected failure: HTTP /metrics', err: { message: 'surprise', stack: String } }
+  },
+  connectionOpened: {
+    call: (telemetry) => telemetry.connectionOpened('mqtt'),
+    metrics: { 'connections{listener="mqtt"}': 1, 'connections_opened_total{listener="mqtt"}': 1 }
+  },
+  connectionClosed: {
+    call: (telemetry) => {
+      telemetry.connectionOpened('mqtt')
+      telemetry.connectionClosed('mqtt')
+    },
+    metrics: { 'connections{listener="mqtt"}': 0, 'connections_opened_total{listener="mqtt"}': 1 }
+  },
+  connectionFailed: {
+    call: (telemetry) => telemetry.connectionFailed(createError('MBS_ERR_BROKER_MQTT5'), connection),
+    log: { level: 'warn', code: 'MBS_ERR_BROKER_MQTT5', msg: /MQTT 5/, help: /MQTT 3\.1\.1/, ...connection },
+    metrics: { 'connection_errors_total{code="MBS_ERR_BROKER_MQTT5"}': 1 }
+  },
+  connectionBroken: {
+    call: (telemetry) => telemetry.connectionBroken('ECONNRESET', connection),
+    log: { level: 'debug', msg: 'connection broken', reason: 'ECONNRESET', ...connection },
+    metrics: { 'connection_errors_total{code="other"}': 1 }
+  },
+  sessionStarted: {
+    call: (telemetry) => telemetry.sessionStarted(connection),
+    log: { level: 'debug', msg: 'session started', ...connection },
+    metrics: { sessions: 1 }
+  },
+  sessionEnded: {
+    call: (telemetry) => telemetry.sessionEnded(connection),
+    log: { level: 'debug', msg: 'session ended', ...connection },
+    metrics: { sessions: -1 }
+  },
+  publishReceived: {
+    call: (telemetry) => telemetry.publishReceived(2),
+    metrics: { 'publishes_total{qos="2"}': 1, 'publishes_total{qos="1"}': 0 }
+  },
+  publishStored: {
+    call: (telemetry) => telemetry.publishStored(0.002),
+    metrics: {
+      stored_total: 1,
+      store_seconds_count: 1,
+      store_seconds_sum: 0.002,
+      'store_seconds_bucket{le="0.001"}': 0,
+      'store_seconds_bucket{le="0.0025"}': 1
+    }
+  },
+  publishDuplicate: {
+    call: (telemetry) => telemetry.publishDuplicate(),
+    metrics: { duplicates_total: 1 }
+  },
+  publishRefused: {
+    call: (telemetry) => telemetry.publishRefused(refusal, connection),
+    log: { level: 'warn', code: 'MBS_ERR_OUTBOX_FULL', msg: refusal.message, help: refusal.help, ...connection },
+    metrics: { 'publishes_refused_total{code="MBS_ERR_OUTBOX_FULL"}': 1 }
+  },
+  publishDropped: {
+    call: (telemetry) => telemetry.publishDropped(refusal, connection),
+    log: { level: 'warn', code: 'MBS_ERR_OUTBOX_FULL', msg: /^dropped at QoS 0/, help: refusal.help, ...connection },
+    metrics: { 'publishes_dropped_total{code="MBS_ERR_OUTBOX_FULL"}': 1 }
+  },
+  willLost: {
+    call: (telemetry) => telemetry.willLost(refusal, connection),
+    log: { level: 'error', code: 'MBS_ERR_OUTBOX_FULL', msg: /^a will was lost/, help: refusal.help, ...connection },
+    metrics: { 'publishes_dropped_total{code="MBS_ERR_OUTBOX_FULL"}': 1 }
+  },
+  subscriptionRefused: {
+    call: (telemetry) => telemetry.subscriptionRefused(createError('MBS_ERR_BROKER_FILTER', { reason: 'x' }), connection),
+    log: { level: 'warn', code: 'MBS_ERR_BROKER_FILTER', ...connection },
+    metrics: { 'subscriptions_refused_total{code="MBS_ERR_BROKER_FILTER"}': 1 }
+  },
+  outboxOpened: {
+    call: (telemetry) => telemetry.outboxOpened(recovery, { store: 'disk', directory: '/data' }),
+    log: { level: 'info', msg: 'outbox open', firstSequence: 1, nextSequence: 9, unclean: true, directory: '/data' },
+    metrics: { lost_events_total: 0 }
+  },
+  eventsLost: {
+    call: (telemetry) => telemetry.eventsLost(4, 'a bad checksum'),
+    log: { level: 'error', code: 'MBS_ERR_OUTBOX_DAMAGED', count: 4, reason: 'a bad checksum' },
+    metrics: { lost_events_total: 4 }
+  },
+  outboxFailed: {
+    call: (telemetry) => telemetry.outboxFailed(failure),
+    log: { level: 'error', code: 'MBS_ERR_OUTBOX_WRITE', help: failure.help, err: { cause: { message: 'ENOSPC' } } },
+    metrics: { store_failures_total: 1 }
+  },
+  outboxRecovered: {
+    call: (telemetry) => telemetry.outboxRecovered(),
+    log: { level: 'info', msg: 'the outbox stores again' }
+  },
+  outboxFull: {
+    call: (telemetry) => telemetry.outboxFull({ bytes: 1001, maxBytes: 1000 }),
+    log: { level: 'warn', msg: /full/, bytes: 1001, maxBytes: 1000 }
+  },
+  publishHeld: {
+    call: (telemetry) => telemetry.publishHeld(),
+    metrics: { held_total: 1 }
+  },
+  sinkMissing: {
+    call: (telemetry) => telemetry.sinkMissing(),
+    log: { level: 'warn', msg: /no sink/ },
+    metrics: { sink_configured: 0 }
+  },
+  sinkConfigured: {
+    call: (telemetry) => telemetry.sinkConfigured({ sink: 'default', destination }),
+    log: { level: 'info', msg: 'delivering', sink: 'default', destination },
+    metrics: { sink_configured: 1, 'sink_up{sink="default"}': 1 }
+  },
+  attempt: {
+    call: (telemetry) => telemetry.attempt('default', 'network'),
+    metrics: {
+      'delivery_attempts_total{sink="default",outcome="network"}': 1,
+      'delivery_attempts_total{sink="default",outcome="delivered"}': 0
+    }
+  },
+  delivered: {
+    call: (telemetry) => telemetry.delivered('default', 0.3),
+    metrics: {
+      'delivery_attempts_total{sink="default",outcome="delivered"}': 1,
+      publish_to_delivered_seconds_count: 1,
+      'publish_to_delivered_seconds_bucket{le="0.25"}': 0,
+      'publish_to_delivered_seconds_bucket{le="0.5"}': 1
+    }
+  },
+  attemptFailed: {
+    call: (telemetry) => telemetry.attemptFailed('default', { ...event, reason: '503', attempts: 2, delayMs: 400 }),
+    log: { level: 'warn', sink: 'default', ...event, reason: '503', attempts: 2, delayMs: 400 },
+    metrics: { 'delivery_retries_total{sink="default"}': 1 }
+  },
+  sinkDown: {
+    call: (telemetry) => telemetry.sinkDown('default', { destination, reason: 'ECONNREFUSED' }),
+    log: { level: 'warn', sink: 'default', destination, reason: 'ECONNREFUSED' },
+    metrics: { 'sink_up{sink="default"}': 0 }
+  },
+  sinkUp: {
+    call: (telemetry) => telemetry.sinkUp('default', { destination, downMs: 5000 }),
+    log: { level: 'info', sink: 'default', destination, downMs: 5000 },
+    metrics: { 'sink_up{sink="default"}': 1 }
+  },
+  deadLettered: {
+    call: (telemetry) => telemetry.deadLettered('default', { ...event, reason: 'answer', code: 400, attempts: 1 }),
+    log: { level: 'error', sink: 'default', ...event, reason: 'answer', code: 400, attempts: 1 },
+    metrics: { 'dead_lettered_total{sink="default",reason="answer"}': 1 }
+  },
+  deadLetterForwarded: {
+    call: (telemetry) => telemetry.deadLetterForwarded('default'),
+    metrics: { 'dead_letters_forwarded_total{sink="default"}': 1 }
+  },
+  deadLetterFailed: {
+    call: (telemetry) => telemetry.deadLetterFailed('default', { destination, reason: '503' }),
+    log: { level: 'warn', sink: 'default', destination, reason: '503' }
+  }
+}
+
+/** Repeated by devices or sinks without end: logged once a minute, counted every time. */
+const RATE_LIMITED = [
+  'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
+  'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed'
+]
+
+async function read (telemetry: Telemetry) {
+  return parseMetrics(await telemetry.registry.metrics())
+}
+
+for (const [name, { call, log, metrics = {} }] of Object.entries(rules)) {
+  test(`${name} logs ${log === undefined ? 'nothing' : 'one line'} and counts`, async (t) => {
+    const { telemetry, lines } = createTestTelemetry('trace')
+    call(telemetry)
+    t.match(lines.objects, log === undefined ? [] : [log])
+    t.equal(lines.objects.length, log === undefined ? 0 : 1)
+    const families = await read(telemetry)
+    for (const [key, value] of Object.entries(metrics)) t.equal(sampleOf(families, `mqtt_broker_source_${key}`), value, key)
+  })
+}
+
+test('every function that tells what happened has its rule above', async (t) => {
+  const others = ['constructor', 'registry', 'observe']
+  const functions = Object.getOwnPropertyNames(Telemetry.prototype).filter((name) => !others.includes(name))
+  t.strictSame(functions.filter((name) => rules[name] === undefined), [])
+})
+
+test('what repeats without end is logged once and counted every time', async (t) => {
+  for (const name of RATE_LIMITED) {
+    const { call, log, metrics = {} } = rules[name]!
+    const { telemetry, lines } = createTestTelemetry()
+    for (let i = 0; i < 3; i++) call(telemetry)
+    t.match(lines.objects, [log!], name)
+    t.equal(lines.objects.length, 1, name)
+    const families = await read(telemetry)
+    for (const [key, value] of Object.entries(metrics)) {
+      t.equal(sampleOf(families, `mqtt_broker_source_${key}`), 3 * value, key)
+    }
+  }
+})
+
+test('one kind of trouble does not silence another', async (t) => {
+  const { telemetry, lines } = createTestTelemetry()
+  telemetry.publishRefused(refusal, connection)
+  telemetry.publishDropped(refusal, connection)
+  telemetry.publishRefused(failure, connection)
+  telemetry.unexpected(refusal, 'one')
+  telemetry.unexpected(refusal, 'another')
+  t.equal(lines.objects.length, 5)
+})
+
+test('an outbox that lost events says so when it is opened', async (t) => {
+  const { telemetry, lines } = createTestTelemetry()
+  telemetry.outboxOpened({ ...recovery, lostEvents: 3, damage: 'a bad checksum' }, { store: 'disk' })
+  t.match(lines.objects, [{ level: 'info' }, { level: 'error', count: 3, reason: 'a bad checksum' }])
+  t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_lost_events_total'), 3)
+})
+
+test('gauges are read from where observe says', async (t) => {
+  const { telemetry } = createTestTelemetry()
+  telemetry.observe({
+    outbox: () => ({ status: 'ready', events: 1, bytes: 2, maxBytes: 3, nextSequence: 4, deadLetters: 5, held: 6 }),
+    oldestStoredAt: () => undefined,
+    delivery: () => ({ waiting: 7, inFlight: 8 }),
+    openPublishes: () => 9
+  })
+  t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_publishes_open'), 9)
+})
+
+test('no label takes what a device chooses', async (t) => {
+  const { telemetry } = createTestTelemetry()
+  for (const { call } of Object.values(rules)) call(telemetry)
+  const text = await telemetry.registry.metrics()
+  for (const chosen of ['device-1', '127.0.0.1:5000', 'id-7', '/source']) t.notMatch(text, chosen)
+})
