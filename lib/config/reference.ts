@@ -1,0 +1,137 @@
+/**
+ * What is generated from the schema: the JSON Schema, the file with all defaults, the page for users. Pure: the same
+ * schema gives the same texts.
+ */
+import { stringify } from 'yaml'
+import { allowedBy, NOTES, type SchemaNode } from './setting.ts'
+import { listSettings, schemaRoot } from './settings.ts'
+import { inputSchema } from './validate.ts'
+
+/** The JSON Schema (2020-12) of a configuration file, for editors and other programs. */
+export function jsonSchema (): Record<string, unknown> {
+  const notes = new Set<string>(NOTES)
+  const withoutNotes = (key: string, value: unknown) => notes.has(key) ? undefined : value
+  const published = JSON.stringify(inputSchema(schemaRoot), withoutNotes)
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'Configuration of mqtt-broker-source',
+    ...JSON.parse(published) as Record<string, unknown>
+  }
+}
+
+// ---- config/default.yaml --------------------------------------------------------------------------------------------
+
+/** A configuration file that says what is the case without one; what has no default stands in it as a comment. */
+export function defaultYaml (): string {
+  const head = [
+    '# All settings with their defaults: the same as no file at all. Generated from lib/config/schema.ts.',
+    '# yaml-language-server: $schema=schema.json'
+  ]
+  return [...head, ...yamlOf(schemaRoot)].join('\n') + '\n'
+}
+
+function yamlOf (section: SchemaNode, indent = '', top = true): string[] {
+  return Object.entries(section.properties ?? {}).flatMap(([key, node]) => [
+    ...(top ? [''] : []),
+    ...wrap(`${node.description ?? ''}${node.computed === undefined ? '' : ` Default: ${node.computed}.`}`, `${indent}# `),
+    ...yamlEntry(key, node, indent, section.required?.includes(key) === true && node.computed === undefined)
+  ])
+}
+
+function yamlEntry (key: string, node: SchemaNode, indent: string, required: boolean): string[] {
+  if (node.items !== undefined) {
+    return [`${indent}${key}:`, `${indent}  -`, ...yamlOf(node.items, `${indent}    `, false)]
+  }
+  if (node.properties !== undefined) {
+    const lines = [`${key}:`, ...yamlOf(node, '  ', false)]
+    return lines.map((line) => indent + (node.default === undefined ? `# ${line}` : line))
+  }
+  if (node.default !== undefined) return [`${indent}${key}: ${scalar(node.default)}`]
+  return [`${indent}${required ? '' : '# '}${key}: ${scalar(node.example)}`]
+}
+
+/** A value on one line of YAML. */
+function scalar (value: unknown): string {
+  return stringify(value, { lineWidth: 0, blockQuote: false }).trimEnd()
+}
+
+function wrap (text: string, prefix: string): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)
+    if (line === undefined || line.length + word.length + 1 > 110) lines.push(prefix + word)
+    else lines[lines.length - 1] = `${line} ${word}`
+  }
+  return lines
+}
+
+// ---- docs/configuration.md ------------------------------------------------------------------------------------------
+
+/** The page that lists every setting. */
+export function configurationPage (): string {
+  const settings = listSettings()
+  const entries = Object.entries(schemaRoot.properties ?? {})
+  const sections = entries.filter(([, node]) => node.properties !== undefined || node.items !== undefined)
+  const single = new Set(entries.filter((entry) => !sections.includes(entry)).map(([key]) => key))
+  const table = (of: (top: string) => boolean) => [
+    '| Setting | Environment | Allowed | Default | What it is |',
+    '|---|---|---|---|---|',
+    ...settings.filter(({ keys }) => of(keys[0]!)).map(({ path, environment, node }) => row([
+      `\`${path}\``,
+      [environment, node.knative].filter((name) => name !== undefined).map((name) => `\`${name}\``).join(', '),
+      allowedBy(node),
+      defaultText(node),
+      node.description ?? ''
+    ]))
+  ]
+  return [
+    INTRODUCTION,
+    '## The broker', '', ...table((top) => single.has(top)), '',
+    ...sections.flatMap(([key, node]) => [
+      `## ${key}`, '', node.description ?? '', '', ...table((top) => top === key), ''
+    ])
+  ].join('\n')
+}
+
+function defaultText (node: SchemaNode): string {
+  if (node.computed !== undefined) return node.computed
+  if (node.items !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
+  return node.default === undefined ? 'none' : `\`${scalar(node.default)}\``
+}
+
+function row (cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+}
+
+const INTRODUCTION = `# Configuration
+
+Generated from \`lib/config/schema.ts\` by \`npm run generate\`; do not edit. \`config/default.yaml\` shows the same as a file,
+\`config/schema.json\` is the JSON Schema (also: \`mqtt-broker-source schema\`), and \`mqtt-broker-source check --config FILE\`
+says everything that is wrong with a file at once, with the line of each mistake.
+
+## How it works
+
+* **Precedence**: defaults < file (\`--config FILE\`, YAML or JSON) < environment < flags (\`--sink URL\` is \`sink.url\`, \`--port N\`
+  the port of the first listener). A list in a higher place replaces the lower one; sections are merged.
+* **Environment**: every setting has a variable, listed below. \`<n>\` counts the places of a list from 0. A list or map as a
+  whole is written as JSON or YAML. An empty variable counts as not set; one that begins with \`MBS_\` and belongs to no
+  setting is a mistake.
+* **Unknown settings are mistakes**, and so are values outside of what is allowed: the program does not start (exit code 78).
+* **Durations** are ISO 8601: \`PT0.2S\`, \`PT1M30S\`, \`PT1H\`, \`P1D\`, \`P2W\`; no years and months, whose length varies.
+* **Sizes** are bytes as a number, or a whole number of \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\`.
+* **Paths** that are relative start at the working directory of the program.
+* **Loopback** is 127.0.0.0/8, ::1 and localhost. A listener on any other address is refused unless \`anonymous: true\`
+  stands at that listener.
+
+## Knative
+
+| Variable | What it does |
+|---|---|
+| \`K_SINK\` | sets \`sink.url\`, unless \`MBS_SINK_URL\` does |
+| \`K_CE_OVERRIDES\` | its \`extensions\` are added to \`events.overrides.extensions\`, name by name; the empty string is nothing |
+| \`K_CA_CERTS\` | sets \`sink.caText\` |
+| \`K_SINK_TIMEOUT\` | whole seconds for \`sink.timeout\`. Knative means "no timeout" by 0, negative and unreadable values; an attempt without an end would hold up its client's events for ever, so \`sink.timeout\` then stays as it is, with a warning |
+
+They rank as environment, below the \`MBS_\` variable of the same setting. Other variables of Knative's contract
+(\`K_METRICS_CONFIG\`, \`K_TRACING_CONFIG\`, \`K_LOGGING_CONFIG\`, \`K_OBSERVABILITY_CONFIG\`, …) may be there and have no effect.
+`

@@ -1,0 +1,145 @@
+/**
+ * What no single setting can tell: rules over several settings, and values that depend on others. They see values that
+ * the schema has completed and converted; a rule looks only at what had no mistake so far (`report.sound`).
+ */
+import { createError, reasonOf } from '../errors.ts'
+import { isLoopback, sameEndpoint } from './addresses.ts'
+import { parseCertificates } from './pem.ts'
+import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
+import type { DraftConfig } from './schema.ts'
+import { formatDuration, formatSize } from './units.ts'
+
+/** Sets what depends on other settings, then holds the rules against all. */
+export function applyRules (config: DraftConfig, report: Report): void {
+  for (const [path, listener] of listenersOf(config)) {
+    completeListener(path, listener, report)
+    checkAnonymous(path, listener, report)
+    checkTls(path, listener, report)
+  }
+  if (report.sound(['sink', 'kind'], ['sink', 'url'])) config.sink.kind ??= config.sink.url === undefined ? 'display' : 'http'
+
+  checkEndpoints(config, report)
+  checkLimits(config, report)
+  checkSinks(config, report)
+  if (report.sound(['outbox', 'store']) && config.outbox.store === 'memory') {
+    report.warn('outbox.store is memory: what was acknowledged and not yet delivered is lost when the program ends')
+  }
+}
+
+type Listener = DraftConfig['listeners'][number]
+
+const MQTT_PORTS = { mqtt: 1883, mqtts: 8883 } as const
+
+/** The listeners that are sections; what is in them may still have mistakes. */
+function listenersOf (config: DraftConfig): [Path, Listener][] {
+  if (!Array.isArray(config.listeners)) return []
+  return [...config.listeners.entries()]
+    .filter(([, listener]) => typeof listener === 'object' && listener !== null && !Array.isArray(listener))
+    .map(([at, listener]) => [['listeners', at], listener])
+}
+
+function completeListener (path: Path, listener: Listener, report: Report): void {
+  if (report.sound([...path, 'protocol'])) listener.port ??= MQTT_PORTS[listener.protocol]
+  if (report.sound([...path, 'host']) && isLoopback(listener.host)) listener.anonymous ??= true
+}
+
+/** Closed by default: beyond loopback, letting everyone in takes a word at that very listener. */
+function checkAnonymous (path: Path, listener: Listener, report: Report): void {
+  if (!report.sound([...path, 'host'], [...path, 'anonymous']) || listener.anonymous) return
+  const found = describeFound(listener.anonymous)
+  if (isLoopback(listener.host)) {
+    return report.add([...path, 'anonymous'], { found, allowed: 'true', hint: 'there are no credentials yet: nobody could connect' })
+  }
+  const error = createError('MBS_ERR_CONFIG_ANONYMOUS', { listener: `${formatPath(path)} on ${listener.host}` })
+  report.add([...path, 'anonymous'], { found, allowed: 'true, or a host on loopback', error })
+}
+
+function checkTls (path: Path, { protocol, tls }: Listener, report: Report): void {
+  if (!report.sound([...path, 'protocol'], [...path, 'tls'])) return
+  if (protocol === 'mqtts' && tls === undefined) {
+    report.add([...path, 'tls'], { found: 'nothing', allowed: 'a section with cert and key, because the protocol is mqtts' })
+  } else if (protocol === 'mqtt' && tls !== undefined) {
+    report.add([...path, 'tls'], { found: 'a section', allowed: 'nothing, because the protocol is mqtt', hint: 'did you mean protocol: mqtts?' })
+  } else if (tls !== undefined && tls.clientCertificate !== 'none' && tls.ca === undefined) {
+    report.add([...path, 'tls', 'ca'], { found: 'nothing', allowed: `a path, because clientCertificate is ${tls.clientCertificate}` })
+  } else if (tls?.ca !== undefined && tls.clientCertificate === 'none') {
+    report.warn(`${formatPath([...path, 'tls', 'ca'])} has no effect while clientCertificate is none`)
+  }
+}
+
+/** No two servers on one host and port, the HTTP server included. */
+function checkEndpoints (config: DraftConfig, report: Report): void {
+  const servers = [...listenersOf(config), [['http'], config.http] as const]
+    .filter(([path]) => report.sound([...path, 'host'], [...path, 'port'], [...path, 'protocol']))
+    .map(([path, { host, port }]) => ({ path, host, port }))
+  for (const [at, server] of servers.entries()) {
+    const other = servers.slice(0, at).find((earlier) => sameEndpoint(earlier, server))
+    if (other === undefined) continue
+    report.add([...server.path, 'port'], {
+      found: `${server.host}:${server.port}`, allowed: `a host and port that ${formatPath(other.path)} does not take`
+    })
+  }
+}
+
+function checkLimits ({ limits, outbox, delivery }: DraftConfig, report: Report): void {
+  if (report.sound(['limits', 'packetBytes'], ['outbox', 'maxBytes']) && limits.packetBytes >= outbox.maxBytes) {
+    report.add(['limits', 'packetBytes'], {
+      found: formatSize(limits.packetBytes), allowed: `less than outbox.maxBytes (${formatSize(outbox.maxBytes)})`
+    })
+  }
+  if (report.sound(['limits', 'publishTimeout'], ['outbox', 'holdTimeout']) && limits.publishTimeout <= outbox.holdTimeout) {
+    report.add(['limits', 'publishTimeout'], {
+      found: formatDuration(limits.publishTimeout), allowed: `longer than outbox.holdTimeout (${formatDuration(outbox.holdTimeout)})`
+    })
+  }
+  if (report.sound(['delivery', 'backoffDelay'], ['delivery', 'backoffMax']) && delivery.backoffDelay > delivery.backoffMax) {
+    report.add(['delivery', 'backoffDelay'], {
+      found: formatDuration(delivery.backoffDelay), allowed: `at most delivery.backoffMax (${formatDuration(delivery.backoffMax)})`
+    })
+  }
+}
+
+function checkSinks ({ sink, delivery }: DraftConfig, report: Report): void {
+  if (report.sound(['sink', 'url'], ['sink', 'ca'])) checkTarget(['sink'], sink, report)
+  const deadLetters: Path = ['delivery', 'deadLetterSink']
+  if (report.sound(deadLetters)) checkTarget(deadLetters, delivery.deadLetterSink ?? {}, report)
+
+  if (report.sound(['sink', 'caText']) && sink.caText !== undefined) {
+    try {
+      parseCertificates(sink.caText)
+    } catch (error) {
+      report.add(['sink', 'caText'], {
+        found: describeFound(sink.caText),
+        allowed: 'PEM certificates',
+        error: createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
+      })
+    }
+  }
+  if (report.sound(['sink']) && sink.kind === 'display' && sink.url !== undefined) {
+    report.warn('sink.url has no effect while sink.kind is display')
+  }
+}
+
+function checkTarget (path: Path, { url, ca }: { url?: string, ca?: string }, report: Report): void {
+  if (url === undefined) return
+  const reason = urlMistake(url)
+  if (reason !== undefined) {
+    report.add([...path, 'url'], {
+      found: describeFound(url),
+      allowed: 'an absolute http:// or https:// URL without user and password',
+      error: createError('MBS_ERR_SINK_URL', { url: redactUrl(url), reason })
+    })
+  } else if (ca !== undefined && new URL(url).protocol === 'http:') {
+    report.warn(`${formatPath([...path, 'ca'])} has no effect while the URL is http://`)
+  }
+}
+
+/** What the HTTP sink would refuse, told beside the other mistakes. */
+function urlMistake (text: string): string | undefined {
+  if (!URL.canParse(text)) return 'it is not an absolute URL'
+  const url = new URL(text)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return `the scheme is ${url.protocol.slice(0, -1)}`
+  if (url.username !== '' || url.password !== '') return 'it holds a user or password'
+  if (url.hash !== '') return 'it has a fragment, which is never sent'
+  return undefined
+}

@@ -1,0 +1,255 @@
+/**
+ * Every setting there is, once: its type, default, bounds, description, and from its path its environment name. The
+ * TypeScript type, the validation, the JSON Schema, config/default.yaml and docs/configuration.md come from here; no
+ * default stands anywhere else. What takes two settings to check is in rules.ts.
+ *
+ * Durations are milliseconds and sizes are bytes once the configuration is loaded.
+ */
+import { Type } from 'typebox'
+import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
+
+/** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
+export const CONTEXT_ATTRIBUTES = [
+  'specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'dataschema', 'data'
+] as const
+
+const SINK_URL = 'an absolute http:// or https:// URL without user and password'
+
+const host = (description: string) => text({
+  description,
+  default: '127.0.0.1',
+  pattern: '^[A-Za-z0-9._:%-]+$',
+  maxLength: 255,
+  allowed: 'an IP address or a host name, without brackets and port'
+})
+
+const tls = optionalSection('TLS of an `mqtts` listener. Files are PEM; relative paths start at the working directory.', {
+  cert: text({ description: 'File with the certificate, followed by its intermediates.', example: 'tls.crt', allowed: 'a path' }),
+  key: text({ description: 'File with the private key of the certificate.', example: 'tls.key', allowed: 'a path' }),
+  ca: Type.Optional(text({
+    description: 'File with the CA certificates that client certificates are checked against.', example: 'ca.crt', allowed: 'a path'
+  })),
+  clientCertificate: oneOf(['none', 'optional', 'required'], {
+    description: '`none`: clients are not asked for a certificate; `optional`: one that is given must be valid; `required`: no connection without one. The last two need `ca`.',
+    default: 'none'
+  }),
+  minVersion: oneOf(['TLSv1.2', 'TLSv1.3'], { description: 'The oldest version of TLS that is spoken.', default: 'TLSv1.2' })
+})
+
+const listener = Type.Object({
+  protocol: oneOf(['mqtt', 'mqtts'], { description: '`mqtt`: MQTT over TCP; `mqtts`: over TLS.', default: 'mqtt' }),
+  host: host('Address to listen on. Beyond loopback, `anonymous` has to be set.'),
+  port: wholeNumber({
+    description: 'Port to listen on; 0 takes any that is free.', minimum: 0, maximum: 65535, computed: '1883 for mqtt, 8883 for mqtts', example: 1883
+  }),
+  anonymous: Type.Boolean({
+    description: 'Lets everyone in who can reach the listener. Beyond loopback it has to be written here, as consent: there are no credentials yet.',
+    computed: 'true on loopback, nothing elsewhere',
+    allowed: 'true',
+    example: true
+  }),
+  tls
+}, { additionalProperties: false, description: 'One listener.' })
+
+export const configSchema = Type.Object({
+  name: text({
+    description: 'Names this broker in the `source` of its events. It has to stay the same over restarts.',
+    default: 'mqtt-broker-source',
+    pattern: '^[A-Za-z0-9][A-Za-z0-9._~-]*$',
+    maxLength: 128,
+    allowed: 'up to 128 letters, digits and . _ ~ -, beginning with a letter or digit'
+  }),
+  dataDir: text({
+    description: 'Directory of the outbox. A relative path starts at the working directory.', default: './data', allowed: 'a path'
+  }),
+  listeners: Type.Array(listener, {
+    description: 'Where devices connect. Each has a host and port of its own.',
+    minItems: 1,
+    default: [{}],
+    allowed: 'a list of one or more listeners'
+  }),
+
+  limits: section('What one device, or all of them together, may take.', {
+    connections: wholeNumber({
+      description: 'Connections at a time, over all listeners.', default: 10_000, minimum: 1, maximum: 1_000_000
+    }),
+    packetBytes: size({
+      description: 'Largest MQTT packet. A larger one closes its connection before it is read.',
+      default: '256KiB',
+      minimumBytes: 256,
+      maximumBytes: 256 * 1024 ** 2
+    }),
+    inflightPerClient: wholeNumber({
+      description: 'Publishes of one client that may wait to be stored; beyond it nothing more is read from the client.',
+      default: 64,
+      minimum: 1,
+      maximum: 65_535
+    }),
+    connectTimeout: duration({
+      description: 'Time from the connection until its session is established.', default: 'PT10S', minimumMs: 100, maximumMs: 300_000
+    }),
+    packetTimeout: duration({
+      description: 'Time from the first byte of a packet to its last.', default: 'PT30S', minimumMs: 100, maximumMs: 3_600_000
+    }),
+    publishTimeout: duration({
+      description: 'Longest time that a publish waits to be stored. Then it is not acknowledged, and the connection is closed. Longer than `outbox.holdTimeout`.',
+      default: 'PT45S',
+      minimumMs: 100,
+      maximumMs: 3_600_000
+    }),
+    topicBytes: wholeNumber({ description: 'Longest topic, in bytes of UTF-8.', default: 1024, minimum: 1, maximum: 65_535 }),
+    topicLevels: wholeNumber({ description: 'Most levels of a topic.', default: 32, minimum: 1, maximum: 1024 }),
+    subscriptionsPerPacket: wholeNumber({
+      description: 'Most topic filters in one SUBSCRIBE.', default: 64, minimum: 1, maximum: 1024
+    })
+  }),
+
+  outbox: section('The durable log between the devices and the sink.', {
+    store: oneOf(['disk', 'memory'], {
+      description: '`disk`: acknowledged means on disk; `memory`: acknowledged events are lost when the program ends.', default: 'disk'
+    }),
+    maxBytes: size({
+      description: 'How much may wait, dead letters included.', default: '1GiB', minimumBytes: 1024 ** 2, maximumBytes: 16 * 1024 ** 4
+    }),
+    overflow: oneOf(['hold'], {
+      description: 'What happens when it is full. `hold`: publishes wait, at most `holdTimeout`, and are then not acknowledged.',
+      default: 'hold'
+    }),
+    holdTimeout: duration({
+      description: 'Longest time that a publish waits for room.', default: 'PT30S', minimumMs: 10, maximumMs: 3_600_000
+    }),
+    receipts: wholeNumber({
+      description: 'How many of the newest publishes are remembered, so that a retransmission gets the same event id, also after a restart.',
+      default: 65_536,
+      minimum: 0,
+      maximum: 10_000_000
+    })
+  }),
+
+  sink: section('Where events go.', {
+    kind: oneOf(['http', 'display'], {
+      description: '`http`: CloudEvents over HTTP, which wait in the outbox as long as there is no `url`; `display`: printed on standard output.',
+      computed: 'http as soon as `url` is known, else display',
+      example: 'http'
+    }),
+    url: Type.Optional(text({
+      description: 'Where to POST the events.', knative: 'K_SINK', allowed: SINK_URL, example: 'http://localhost:8090/'
+    })),
+    contentMode: oneOf(['auto', 'binary', 'structured'], {
+      description: 'Content mode of CloudEvents over HTTP. `auto`: binary, and structured for an event whose attributes would have to be escaped in headers.',
+      default: 'auto'
+    }),
+    timeout: duration({
+      description: 'Time for one attempt, from the request to the end of the answer.', default: 'PT60S', knative: 'K_SINK_TIMEOUT', minimumMs: 10, maximumMs: 3_600_000
+    }),
+    ca: Type.Optional(text({
+      description: 'PEM file with CA certificates that are trusted beside the usual ones.', allowed: 'a path', example: 'sink-ca.crt'
+    })),
+    caText: Type.Optional(text({
+      description: 'The same as PEM text; both may be given.', knative: 'K_CA_CERTS', allowed: 'PEM certificates', example: '-----BEGIN CERTIFICATE-----…'
+    })),
+    keepAlive: duration({
+      description: 'How long an idle connection is kept. Below 10 s: Knative closes idle connections then.',
+      default: 'PT8S',
+      minimumMs: 0,
+      maximumMs: 9000
+    }),
+    socketMaxAge: duration({
+      description: 'Age at which a connection is replaced, so that new pods of the sink get their share.', default: 'PT2M', minimumMs: 1000, maximumMs: 86_400_000
+    })
+  }),
+
+  delivery: section('How events are delivered.', {
+    concurrency: wholeNumber({
+      description: 'Requests at a time, and connections to the sink.', default: 32, minimum: 1, maximum: 1024
+    }),
+    order: oneOf(['key'], {
+      description: '`key`: events of one partition key (the client) are delivered one after the other, in the order in which they were stored.',
+      default: 'key'
+    }),
+    retry: wholeNumber({
+      description: 'How often an event is tried again that fails while others succeed; then it is a dead letter. Attempts while the sink is down for all do not count.',
+      default: 10,
+      minimum: 0,
+      maximum: 1000
+    }),
+    backoffPolicy: oneOf(['exponential', 'linear'], {
+      description: 'Time before the n-th attempt after the first: `exponential` backoffDelay × 2ⁿ, `linear` backoffDelay × n.', default: 'exponential'
+    }),
+    backoffDelay: duration({
+      description: 'The unit of the backoff.', default: 'PT0.2S', minimumMs: 1, maximumMs: 3_600_000
+    }),
+    backoffMax: duration({
+      description: 'Longest backoff.', default: 'PT30S', minimumMs: 1, maximumMs: 86_400_000
+    }),
+    retryAfterMax: duration({
+      description: 'Longest Retry-After of the sink that is honored; PT0S ignores it.', default: 'PT5M', minimumMs: 0, maximumMs: 86_400_000
+    }),
+    grace: duration({
+      description: 'Time at shutdown for requests under way.', default: 'PT10S', minimumMs: 0, maximumMs: 3_600_000
+    }),
+    checkpoint: duration({
+      description: 'How often is written down what was delivered. A crash repeats at most what was delivered since.',
+      default: 'PT1S',
+      minimumMs: 10,
+      maximumMs: 3_600_000
+    }),
+    deadLetterSink: optionalSection('Where dead letters are sent, too. They stay on disk in any case.', {
+      url: text({ description: 'Where to POST them.', allowed: SINK_URL, example: 'http://localhost:8091/' }),
+      ca: Type.Optional(text({
+        description: 'PEM file with CA certificates that are trusted beside the usual ones.', allowed: 'a path', example: 'sink-ca.crt'
+      }))
+    }),
+    deadLetterKeep: wholeNumber({
+      description: 'How many dead letters are kept after the dead-letter sink took them. Others are kept until they are removed.',
+      default: 10_000,
+      minimum: 0,
+      maximum: 10_000_000
+    })
+  }),
+
+  events: section('How a publish becomes a CloudEvent.', {
+    overrides: section('What is set on every event, whatever the mapping says.', {
+      extensions: Type.Unsafe<Record<string, string>>({
+        type: 'object',
+        description: 'Extension attributes by name.',
+        knative: 'K_CE_OVERRIDES',
+        default: {},
+        allowed: 'names of 1 to 20 characters of a-z and 0-9, none a CloudEvents attribute; values non-empty texts without control characters',
+        propertyNames: { pattern: '^[a-z0-9]{1,20}$', not: { enum: [...CONTEXT_ATTRIBUTES] } },
+        additionalProperties: {
+          type: 'string',
+          minLength: 1,
+          pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
+          allowed: 'a non-empty text without control characters'
+        }
+      })
+    })
+  }),
+
+  http: section('The HTTP server for health, metrics and administration.', {
+    host: host('Address to listen on. Whoever reaches it can read health and metrics.'),
+    port: wholeNumber({ description: 'Port to listen on; 0 takes any that is free.', default: 8080, minimum: 0, maximum: 65535 })
+  }),
+
+  log: section('The log, on standard error.', {
+    level: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      description: 'The least important level that is written.', default: 'info'
+    }),
+    format: oneOf(['auto', 'json', 'pretty'], {
+      description: '`json`: one object a line; `pretty`: for people; `auto`: pretty on a terminal.', default: 'auto'
+    })
+  })
+}, { additionalProperties: false, description: 'The configuration of mqtt-broker-source.' })
+
+/** The configuration while it is being put together; see `Config`. */
+export type DraftConfig = Type.Static<typeof configSchema>
+
+/** Read-only to the last leaf, as the frozen configuration is. */
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+
+/** The configuration as the program uses it: complete, checked, frozen; durations in milliseconds, sizes in bytes. */
+export type Config = DeepReadonly<DraftConfig>
+
+/** One of `Config.listeners`. */
+export type ListenerConfig = Config['listeners'][number]

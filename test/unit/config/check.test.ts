@@ -1,0 +1,88 @@
+import { test } from 'tap'
+import { execFileSync } from 'node:child_process'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkConfig } from '../../../lib/config/check.ts'
+import { makeCertificate } from '../../support/config-files.ts'
+
+const check = (settings: object, now?: number) => checkConfig({ env: {}, settings }, now)
+const mqtts = (tls: object) => ({ listeners: [{ protocol: 'mqtts', tls }] })
+const mistakes = (settings: object) => check(settings).problems.map(({ path, error }) => [path, error?.code])
+
+test('a configuration whose files fit has no mistakes, and comes back loaded', async (t) => {
+  const { cert, key } = makeCertificate(t.testdir(), 'gateway')
+  const { problems, warnings, loaded } = check({
+    ...mqtts({ cert, key, ca: cert, clientCertificate: 'required' }),
+    sink: { url: 'https://host/', ca: cert },
+    delivery: { deadLetterSink: { url: 'https://host/', ca: cert } }
+  })
+  t.strictSame(problems, [])
+  t.strictSame(warnings, [])
+  t.equal(loaded?.config.listeners[0]?.tls?.cert, cert)
+})
+
+test('mistakes of the configuration itself come first, as a value', async (t) => {
+  const { problems, loaded } = check({ ...mqtts({ cert: '/nowhere', key: '/nowhere' }), limit: {} })
+  t.strictSame(problems.map(({ path }) => path), ['limit'])
+  t.equal(loaded, undefined)
+})
+
+test('a TLS file that is missing, empty or something else is a mistake at its setting', async (t) => {
+  const directory = t.testdir({ empty: '', text: 'hello' })
+  const { cert, key } = makeCertificate(directory, 'gateway')
+  for (const bad of [join(directory, 'missing'), join(directory, 'empty'), join(directory, 'text'), directory]) {
+    t.strictSame(mistakes(mqtts({ cert: bad, key })), [['listeners[0].tls.cert', 'MBS_ERR_LISTENER_TLS']], bad)
+    t.strictSame(mistakes(mqtts({ cert, key: bad })), [['listeners[0].tls.key', 'MBS_ERR_LISTENER_TLS']], bad)
+    t.strictSame(mistakes(mqtts({ cert, key, ca: bad, clientCertificate: 'optional' })), [['listeners[0].tls.ca', 'MBS_ERR_LISTENER_TLS']], bad)
+    t.strictSame(mistakes({ sink: { url: 'https://host/', ca: bad } }), [['sink.ca', 'MBS_ERR_SINK_CA']], bad)
+    t.strictSame(mistakes({ delivery: { deadLetterSink: { url: 'https://host/', ca: bad } } }), [['delivery.deadLetterSink.ca', 'MBS_ERR_SINK_CA']], bad)
+  }
+})
+
+test('all files are looked at, also after the first mistake', async (t) => {
+  t.strictSame(mistakes({ ...mqtts({ cert: '/no1', key: '/no2', ca: '/no3', clientCertificate: 'required' }), sink: { ca: '/no4' } }).map(([path]) => path),
+    ['listeners[0].tls.ca', 'listeners[0].tls.cert', 'listeners[0].tls.key', 'sink.ca'])
+})
+
+test('key and certificate have to belong together', async (t) => {
+  const directory = t.testdir()
+  const a = makeCertificate(directory, 'a')
+  const b = makeCertificate(directory, 'b')
+  const [problem] = check(mqtts({ cert: a.cert, key: b.key })).problems
+  t.match(problem, { path: 'listeners[0].tls.key', origin: 'settings' })
+  t.match(problem?.error?.message, /do not belong together/)
+})
+
+test('an encrypted key is a mistake: nobody is there to type its password', async (t) => {
+  const directory = t.testdir()
+  const { cert, key } = makeCertificate(directory, 'a')
+  const encrypted = join(directory, 'encrypted.key')
+  execFileSync('openssl', ['pkey', '-in', key, '-aes128', '-passout', 'pass:secret', '-out', encrypted], { stdio: 'pipe' })
+  t.strictSame(mistakes(mqtts({ cert, key: encrypted })), [['listeners[0].tls.key', 'MBS_ERR_LISTENER_TLS']])
+})
+
+test('a key that is too weak for TLS is told before a device finds out', async (t) => {
+  const directory = t.testdir()
+  const [cert, key] = [join(directory, 'weak.crt'), join(directory, 'weak.key')]
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:512', '-nodes', '-subj', '/CN=weak', '-keyout', key, '-out', cert], { stdio: 'pipe' })
+  t.strictSame(mistakes(mqtts({ cert, key })), [['listeners[0].tls.key', 'MBS_ERR_LISTENER_TLS']])
+})
+
+test('a certificate outside of its time is warned about', async (t) => {
+  const { cert, key } = makeCertificate(t.testdir(), 'a')
+  const dayMs = 86_400_000
+  t.match(check(mqtts({ cert, key }), Date.now() + 3 * dayMs).warnings, [/listeners\[0\]\.tls\.cert expired at/])
+  const early = check(mqtts({ cert, key }), Date.now() - 3 * dayMs)
+  t.match(early.warnings, [/is not valid before/])
+  t.match(early.loaded?.warnings, [/is not valid before/])
+})
+
+test('key material never shows up in a mistake', async (t) => {
+  const directory = t.testdir()
+  const { cert, key } = makeCertificate(directory, 'a')
+  rmSync(cert)
+  writeFileSync(cert, '-----BEGIN CERTIFICATE-----\nc2VzYW1l\n-----END CERTIFICATE-----\n')
+  const { problems } = check(mqtts({ cert, key }))
+  t.equal(problems.length, 1)
+  t.notMatch(JSON.stringify(problems.map(({ error, ...problem }) => [problem, error?.message])), /c2VzYW1l|sesame/)
+})

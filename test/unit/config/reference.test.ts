@@ -1,0 +1,77 @@
+import { test } from 'tap'
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import { parse } from 'yaml'
+import { loadConfig } from '../../../lib/config/load.ts'
+import { configurationPage, defaultYaml, jsonSchema } from '../../../lib/config/reference.ts'
+import { allowedBy, type SchemaNode } from '../../../lib/config/setting.ts'
+import { listSettings, schemaRoot } from '../../../lib/config/settings.ts'
+import { writeYaml } from '../../support/config-files.ts'
+
+/** A validator as any other program would make one: strict, knowing nothing of ours. */
+function foreignValidator (): ValidateFunction {
+  return new Ajv2020({ strict: true, allowUnionTypes: true }).compile(jsonSchema())
+}
+
+test('the JSON Schema is one that any validator takes, and it accepts what the program accepts', async (t) => {
+  const validate = foreignValidator()
+  t.equal(validate({}), true)
+  t.equal(validate(parse(defaultYaml())), true)
+  t.equal(validate({ listeners: [{ protocol: 'mqtts', tls: { cert: 'a', key: 'b' } }], delivery: { backoffDelay: 'PT0.2S' } }), true)
+})
+
+test('the JSON Schema refuses unknown settings, wrong types and missing ones', async (t) => {
+  const validate = foreignValidator()
+  for (const wrong of [
+    { nme: 'a' }, { limits: { packetByts: 1 } }, { http: { port: '1' } }, { sink: { timeout: '10s' } }, { outbox: { maxBytes: '1GB' } },
+    { listeners: [] }, { listeners: [{ tls: { cert: 'a' } }] }, { delivery: { deadLetterSink: {} } },
+    { events: { overrides: { extensions: { id: 'a' } } } }
+  ]) t.equal(validate(wrong), false, JSON.stringify(wrong))
+})
+
+test('the file of defaults says exactly what is the case without a file', async (t) => {
+  const file = writeYaml(t.testdir(), defaultYaml())
+  t.strictSame(loadConfig({ env: {}, file }).config, loadConfig({ env: {} }).config)
+})
+
+test('what stands in the file of defaults as a comment is right when the comment is taken away', async (t) => {
+  // Settings stand in comments as `# key: value` or `#   key: value`, descriptions begin with a capital or a backquote.
+  const uncommented = defaultYaml().split('\n')
+    .map((line) => /^\s*# (?:\s*# )?\s*[a-z][A-Za-z]*:(?: |$)/.test(line) ? line.replace('# ', '').replace(/# (?=[a-z])/, '') : line)
+    .filter((line) => !/yaml-language-server|BEGIN CERT/.test(line))
+    .join('\n').replace('protocol: mqtt\n', 'protocol: mqtts\n')
+  const { config } = loadConfig({ env: {}, file: writeYaml(t.testdir(), uncommented) })
+  t.match(config, {
+    listeners: [{ port: 1883, tls: { cert: 'tls.crt', key: 'tls.key', ca: 'ca.crt', clientCertificate: 'none' } }],
+    sink: { kind: 'http', url: 'http://localhost:8090/', ca: 'sink-ca.crt' },
+    delivery: { deadLetterSink: { url: 'http://localhost:8091/' } }
+  })
+})
+
+test('every setting has a description, and a default, a computed one, or an example', async (t) => {
+  for (const { path, node } of listSettings()) {
+    t.match(node.description, /^[`A-Z].*\.$/, path)
+    t.ok([node.default, node.computed, node.example].some((value) => value !== undefined), path)
+    t.not(allowedBy(node), 'a text', `${path} says what it allows`)
+  }
+})
+
+test('every default is within its own bounds', async (t) => {
+  const each = (node: SchemaNode, keys: string[] = []): void => {
+    for (const [key, child] of Object.entries(node.properties ?? {})) each(child, [...keys, key])
+    if (node.properties !== undefined || node.default === undefined || node.items !== undefined) return
+    const settings = keys.reduceRight<unknown>((value, key) => ({ [key]: value }), node.default) as object
+    t.doesNotThrow(() => loadConfig({ env: {}, settings }), keys.join('.'))
+  }
+  each(schemaRoot)
+})
+
+test('the page lists every setting with its environment name, once', async (t) => {
+  const page = configurationPage()
+  for (const { path, environment } of listSettings()) {
+    t.equal(page.split(`| \`${path}\` | \`${environment}\``).length, 2, path)
+  }
+  for (const line of page.split('\n').filter((text) => text.startsWith('|'))) {
+    const columns = line.replaceAll('\\|', '').split('|').length
+    t.ok(columns === 7 || columns === 4, line)
+  }
+})

@@ -1,0 +1,125 @@
+import { test } from 'tap'
+import { loadConfig } from '../../../lib/config/load.ts'
+import { mistakesIn } from '../../support/config-files.ts'
+
+const load = (settings: object) => loadConfig({ env: {}, settings })
+const codes = (settings: object) =>
+  [...mistakesIn({ settings }).values()].map(({ path, error }) => error === undefined ? path : `${path} ${error.code}`)
+
+test('a listener has the port of its protocol unless another is given', async (t) => {
+  const tls = { cert: 'a', key: 'b' }
+  const { config } = load({ listeners: [{}, { protocol: 'mqtts', tls }, { protocol: 'mqtts', port: 0, tls }] })
+  t.strictSame(config.listeners.map(({ port }) => port), [1883, 8883, 0])
+})
+
+test('loopback lets everyone in by itself; beyond it takes anonymous: true at that very listener', async (t) => {
+  t.equal(load({ listeners: [{ host: 'localhost' }] }).config.listeners[0]?.anonymous, true)
+  t.equal(load({ listeners: [{ host: '0.0.0.0', anonymous: true }] }).config.listeners[0]?.anonymous, true)
+  for (const host of ['0.0.0.0', '::', '10.1.2.3', 'gateway.local']) {
+    const mistakes = mistakesIn({ settings: { listeners: [{ anonymous: true }, { host, port: 1884 }] } })
+    t.strictSame([...mistakes.keys()], ['listeners[1].anonymous'], host)
+    const { error } = mistakes.get('listeners[1].anonymous')!
+    t.equal(error?.code, 'MBS_ERR_CONFIG_ANONYMOUS')
+    t.match(error?.message, `listeners[1] on ${host} is reachable`)
+  }
+})
+
+test('anonymous: false is refused: without credentials it could only be ignored', async (t) => {
+  t.strictSame(codes({ listeners: [{ anonymous: false }] }), ['listeners[0].anonymous'])
+  t.strictSame(codes({ listeners: [{ host: '0.0.0.0', anonymous: false }] }), ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS'])
+})
+
+test('a client certificate does not stand for consent to let everyone in', async (t) => {
+  const tls = { cert: 'a', key: 'b', ca: 'c', clientCertificate: 'required' }
+  t.strictSame(codes({ listeners: [{ protocol: 'mqtts', host: '0.0.0.0', tls }] }), ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS'])
+})
+
+test('mqtts needs TLS, mqtt has none, and checked client certificates need a CA', async (t) => {
+  const tls = { cert: 'a', key: 'b' }
+  t.strictSame(codes({ listeners: [{ protocol: 'mqtts' }] }), ['listeners[0].tls'])
+  t.strictSame(codes({ listeners: [{ tls }] }), ['listeners[0].tls'])
+  t.strictSame(codes({ listeners: [{ protocol: 'mqtts', tls: { cert: 'a' } }] }), ['listeners[0].tls.key'])
+  for (const clientCertificate of ['optional', 'required']) {
+    t.strictSame(codes({ listeners: [{ protocol: 'mqtts', tls: { ...tls, clientCertificate } }] }), ['listeners[0].tls.ca'])
+  }
+  const { warnings } = load({ listeners: [{ protocol: 'mqtts', tls: { ...tls, ca: 'c' } }] })
+  t.match(warnings, [/listeners\[0\]\.tls\.ca has no effect/])
+})
+
+test('several mistakes of one listener are told together', async (t) => {
+  t.strictSame(codes({ listeners: [{ protocol: 'mqtts', host: '0.0.0.0', prot: 1 }] }).sort(),
+    ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS', 'listeners[0].prot', 'listeners[0].tls'])
+})
+
+test('no two servers listen on one host and port', async (t) => {
+  t.strictSame(codes({ listeners: [{}, { port: 1883 }] }), ['listeners[1].port'])
+  t.strictSame(codes({ listeners: [{ port: 8080 }] }), ['http.port'])
+  t.strictSame(codes({ listeners: [{ host: '0.0.0.0', anonymous: true, port: 8080 }] }), ['http.port'])
+  t.strictSame(codes({ listeners: [{ port: 0 }, { port: 0 }], http: { port: 0 } }), [])
+})
+
+test('the bounds fit together', async (t) => {
+  t.strictSame(codes({ limits: { packetBytes: '1MiB' }, outbox: { maxBytes: '1MiB' } }), ['limits.packetBytes'])
+  t.strictSame(codes({ limits: { publishTimeout: 'PT30S' } }), ['limits.publishTimeout'], 'not longer than holdTimeout')
+  t.strictSame(codes({ limits: { publishTimeout: 'PT30.001S' } }), [])
+  t.strictSame(codes({ delivery: { backoffDelay: 'PT31S' } }), ['delivery.backoffDelay'])
+  t.strictSame(codes({ delivery: { backoffDelay: 'PT30S' } }), [])
+  t.strictSame(codes({ outbox: { holdTimeout: 'x' }, limits: { publishTimeout: 'PT1S' } }), ['outbox.holdTimeout'],
+    'what has a mistake already is not compared')
+})
+
+test('the sink is http as soon as a URL is known, and display when nothing is', async (t) => {
+  t.equal(load({}).config.sink.kind, 'display')
+  t.equal(load({ sink: { url: 'http://host/' } }).config.sink.kind, 'http')
+  t.match(load({ sink: { kind: 'http' } }).config.sink, { kind: 'http', url: undefined }, 'it spools')
+  const { config, warnings } = load({ sink: { kind: 'display', url: 'http://host/' } })
+  t.equal(config.sink.kind, 'display')
+  t.match(warnings, [/sink\.url has no effect/])
+})
+
+test('a sink URL is absolute, http or https, and without credentials and fragment', async (t) => {
+  for (const url of ['/path', 'host', 'ftp://host/', 'http://', 'http://user:secret@host/', 'http://user@host/', 'http://host/#a']) {
+    t.strictSame(codes({ sink: { url } }), ['sink.url MBS_ERR_SINK_URL'], url)
+    t.strictSame(codes({ delivery: { deadLetterSink: { url } } }), ['delivery.deadLetterSink.url MBS_ERR_SINK_URL'], url)
+  }
+  t.notMatch([...mistakesIn({ settings: { sink: { url: 'http://user:secret@host/' } } }).values()], /secret/)
+  for (const url of ['http://host', 'https://host:8443/a/b?c=d', 'http://[::1]:80/']) t.strictSame(codes({ sink: { url } }), [], url)
+})
+
+test('a CA file is warned about where no TLS is spoken', async (t) => {
+  t.match(load({ sink: { url: 'http://host/', ca: 'a' } }).warnings, [/^sink\.ca has no effect/])
+  const deadLetterSink = { url: 'http://host/', ca: 'a' }
+  t.match(load({ delivery: { deadLetterSink } }).warnings, [/^delivery\.deadLetterSink\.ca has no effect/])
+  t.strictSame(load({ sink: { url: 'https://host/', ca: 'a' } }).warnings, [])
+})
+
+test('CA text has to be PEM certificates', async (t) => {
+  t.strictSame(codes({ sink: { caText: 'nonsense' } }), ['sink.caText MBS_ERR_SINK_CA'])
+  const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----'
+  const { error } = mistakesIn({ settings: { sink: { caText: broken } } }).get('sink.caText')!
+  t.match(error?.message, /certificate 1 of 1 cannot be read/)
+})
+
+test('extensions have legal names that are not attributes, and texts as values', async (t) => {
+  const extensions = (value: object) => codes({ events: { overrides: { extensions: value } } })
+  t.strictSame(extensions({ site: 'a', a1: 'b', [`x${'y'.repeat(19)}`]: 'c' }), [])
+  for (const name of ['Site', 'a-b', '', 'y'.repeat(21), 'id', 'source', 'specversion', 'type', 'time', 'subject', 'data', 'dataschema', 'datacontenttype']) {
+    t.strictSame(extensions({ [name]: 'a' }), [`events.overrides.extensions.${name}`], name)
+  }
+  for (const value of [1, '', 'a\u0000b', 'a\u0085b', null, {}]) {
+    t.strictSame(extensions({ site: value }), ['events.overrides.extensions.site'], JSON.stringify(value))
+  }
+})
+
+test('a memory outbox is warned about: it forgets', async (t) => {
+  t.match(load({ outbox: { store: 'memory' } }).warnings, [/outbox\.store is memory/])
+})
+
+test('whatever is given in the place of a section, the answer is a mistake and no crash', async (t) => {
+  for (const key of ['name', 'dataDir', 'listeners', 'limits', 'outbox', 'sink', 'delivery', 'events', 'http', 'log']) {
+    for (const value of [5, true, [], [5], [null], ['a'], [[]]]) {
+      const paths = [...mistakesIn({ settings: { [key]: value } }).keys()]
+      t.ok(paths.length > 0 && paths.every((path) => path.startsWith(key)), `${key}: ${JSON.stringify(value)} -> ${paths.join()}`)
+    }
+  }
+})
