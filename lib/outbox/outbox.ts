@@ -89,25 +89,41 @@ export interface Outbox {
 
   stats (): OutboxStats
 
-  /** Reads events from a sequence on. Reads what is durable only. */
+  /**
+   * Reads events from a sequence on. Reads what is durable only.
+   * While the disk fails it waits until it has been opened again; rejects with MBS_ERR_OUTBOX_CLOSED only.
+   */
   read (from: number, limit: PageLimit): Promise<Page>
 
-  /** Reads the events of these sequences (ascending); what was trimmed or cannot be read is left out. */
+  /**
+   * Reads the events of these sequences (ascending); what was trimmed or cannot be read is left out.
+   * Waits and rejects as `read` does.
+   */
   readMany (sequences: readonly number[]): Promise<StoredEvent[]>
 
-  /** Resolves as soon as there is an event at `sequence` or beyond, or the signal is aborted. Never rejects. */
+  /**
+   * Resolves as soon as there is an event at `sequence` or beyond, or the signal is aborted. Never rejects.
+   * Closing the outbox does not end it; the signal does.
+   */
   waitFor (sequence: number, signal: AbortSignal): Promise<void>
 
   /** The cursor of a sink as last saved; undefined for a sink that is new. */
   loadCursor (sink: string): Promise<CursorState | undefined>
 
-  /** Saves a cursor. Not synced: a power cut may bring an older one back, a killed process may not. */
+  /**
+   * Saves a cursor. Not synced: a power cut may bring an older one back, a killed process may not.
+   * This and the calls below that write reject with MBS_ERR_OUTBOX_WRITE while the disk refuses writes (nothing has
+   * happened then; the same call works again later) and with MBS_ERR_OUTBOX_CLOSED after closing.
+   */
   saveCursor (sink: string, cursor: CursorState): Promise<void>
 
-  /** Forgets everything before a sequence. The caller has saved every cursor at or beyond it. */
+  /**
+   * Forgets what lies before a sequence; some of it may stay readable for a while, as space is freed in larger pieces.
+   * The caller has saved every cursor at or beyond it.
+   */
   trim (before: number): Promise<void>
 
-  /** Keeps an event as dead letter, durably; again for the same sequence replaces it. */
+  /** Keeps an event as dead letter, durably, also while the outbox is full; again for the same sequence replaces it. */
   putDeadLetter (letter: DeadLetter): Promise<void>
 
   /** Dead letters from a sequence on, oldest first. */

@@ -1,0 +1,214 @@
+/**
+ * Random actions against the outbox and a small model of it: appends, reads, cursors, trims, dead letters, failing
+ * writes, crashes (a copy of the files as they are) and restarts. The seed is printed; MBS_TEST_SEED repeats a run.
+ */
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { DiskStore } from '../../lib/outbox/disk-store.ts'
+import { LogOutbox } from '../../lib/outbox/log-outbox.ts'
+import type { Receipt } from '../../lib/outbox/outbox.ts'
+import { FaultyStore } from '../support/outbox-faulty-store.ts'
+import { ALL, eventOf, letterOf, outboxOptions, receiptOf, RecordedTelemetry } from '../support/outbox-fixtures.ts'
+import { crashCopy } from '../support/outbox-files.ts'
+import { seededRandom } from '../support/random.ts'
+
+const ROUNDS = 4
+const ACTIONS = 120
+const RECEIPT_LIMIT = 40
+
+/** What must be there, and what may be. */
+class Model {
+  /** Acknowledged, in order, and not trimmed. */
+  acknowledged: string[] = []
+  /** Refused: each may have been stored all the same. */
+  readonly refused = new Set<string>()
+  readonly receipts: Receipt[] = []
+  readonly letters = new Map<number, number>()
+  cursor = 0
+  numbers = 0
+}
+
+class Run {
+  readonly model = new Model()
+  readonly #t: Test
+  readonly #random: () => number
+  readonly #directory: string
+  #generation = 0
+  #store!: FaultyStore
+  #telemetry!: RecordedTelemetry
+  #outbox!: LogOutbox
+
+  constructor (t: Test, seed: number) {
+    this.#t = t
+    this.#random = seededRandom(seed)
+    this.#directory = t.testdir()
+  }
+
+  #below (limit: number): number {
+    return Math.floor(this.#random() * limit)
+  }
+
+  get #files (): string {
+    return join(this.#directory, String(this.#generation))
+  }
+
+  async open (): Promise<void> {
+    this.#store = new FaultyStore(new DiskStore(this.#files))
+    this.#telemetry = new RecordedTelemetry()
+    const options = outboxOptions({
+      telemetry: this.#telemetry,
+      tailCacheBytes: this.#below(2) * 20_000,
+      receiptLimit: RECEIPT_LIMIT,
+      reopenMinMs: 1,
+      reopenMaxMs: 2
+    })
+    this.#outbox = new LogOutbox(this.#store, options)
+    const recovery = await this.#outbox.open()
+    this.#t.equal(recovery.lostEvents, 0, 'nothing is lost')
+    const { receipts, refused } = this.model
+    const found = recovery.receipts.filter(({ eventId }) => !refused.has(eventId))
+    this.#t.same(found, receipts.slice(receipts.length - found.length), 'the newest receipts are there')
+    // Those of refused publishes count as well where they are there.
+    this.#t.ok(recovery.receipts.length >= Math.min(RECEIPT_LIMIT, receipts.length), `${recovery.receipts.length} receipts`)
+  }
+
+  async close (): Promise<void> {
+    await this.#outbox.close()
+  }
+
+  async act (): Promise<void> {
+    const action = this.#random()
+    if (action < 0.45) await this.#append()
+    else if (action < 0.6) await this.check()
+    else if (action < 0.7) await this.#trim()
+    else if (action < 0.8) await this.#letter()
+    else if (action < 0.88) await this.#failNextWrite()
+    else if (action < 0.94) await this.#restart()
+    else await this.#crash()
+  }
+
+  /** Every acknowledged event is there, once, in order; nothing else is but what was refused. */
+  async check (): Promise<void> {
+    const { model } = this
+    const ids: string[] = []
+    let sequence = 0
+    let lost = 0
+    for (let next = 1; next < this.#outbox.stats().nextSequence;) {
+      const page = await this.#outbox.read(next, { events: 1 + this.#below(40), bytes: 1 + this.#below(20_000) })
+      for (const stored of page.events) {
+        if (stored.sequence <= sequence) this.#t.fail(`sequence ${stored.sequence} behind ${sequence}`)
+        sequence = stored.sequence
+        ids.push(stored.event.id)
+      }
+      lost += page.lost
+      next = page.next
+    }
+    this.#t.equal(lost, 0)
+    const certain = ids.filter((id) => !model.refused.has(id))
+    // A trim leaves whole blocks: what is kept begins somewhere before the cursor.
+    this.#t.same(certain.slice(certain.length - model.acknowledged.length), model.acknowledged, 'what was acknowledged')
+    const letters = await this.#outbox.readDeadLetters(1, ALL)
+    this.#t.same(letters.map((letter) => [letter.stored.sequence, letter.attempts]),
+      [...model.letters].sort(([one], [other]) => one - other), 'the dead letters')
+    this.#t.equal(this.#outbox.stats().deadLetters, model.letters.size)
+    const saved = await this.#outbox.loadCursor('main')
+    this.#t.equal(saved?.lowest ?? 0, model.cursor, 'the cursor')
+  }
+
+  async #append (): Promise<void> {
+    const { model } = this
+    const count = 1 + this.#below(30)
+    const results = Array.from({ length: count }, async () => {
+      const number = ++model.numbers
+      const receipt = receiptOf(number)
+      const data = Buffer.alloc(this.#below(this.#random() < 0.05 ? 200_000 : 300), number)
+      try {
+        await this.#outbox.append(eventOf(number, { data }), receipt)
+        model.acknowledged.push(`event-${number}`)
+        model.receipts.push(receipt)
+      } catch {
+        model.refused.add(`event-${number}`)
+      }
+    })
+    await Promise.all(results)
+    await this.#recovered()
+  }
+
+  async #trim (): Promise<void> {
+    const { model } = this
+    const page = await this.#outbox.read(Math.max(1, model.cursor), { events: 1 + this.#below(50), bytes: ALL.bytes })
+    const before = page.next
+    await this.#outbox.saveCursor('main', { lowest: before, beyond: new Uint8Array(0) })
+    await this.#outbox.trim(before)
+    model.cursor = before
+    const taken = new Set(page.events.map(({ event }) => event.id))
+    model.acknowledged = model.acknowledged.filter((id) => !taken.has(id))
+  }
+
+  async #letter (): Promise<void> {
+    const { letters } = this.model
+    const stored = this.#outbox.stats().nextSequence - 1
+    if (stored === 0) return
+    const sequence = 1 + this.#below(Math.min(50, stored))
+    if (this.#random() < 0.7) {
+      const attempts = this.#below(10)
+      await this.#outbox.putDeadLetter(letterOf(sequence, { attempts, data: Buffer.alloc(this.#below(768)) }))
+      letters.set(sequence, attempts)
+    } else {
+      await this.#outbox.deleteDeadLetters([sequence, sequence + 1])
+      letters.delete(sequence)
+      letters.delete(sequence + 1)
+    }
+  }
+
+  async #failNextWrite (): Promise<void> {
+    const fault = this.#random() < 0.5 ? 'before' : 'after'
+    let faults = 1 + this.#below(3)
+    this.#store.fault = () => faults-- > 0 ? fault : 'none'
+    await this.#append()
+    this.#store.fault = () => 'none'
+  }
+
+  async #recovered (): Promise<void> {
+    if (this.#outbox.stats().status === 'failed') await this.#telemetry.nextRecovery()
+  }
+
+  async #restart (): Promise<void> {
+    await this.close()
+    await this.open()
+  }
+
+  /** Goes on with what the files hold now, some appends being under way. */
+  async #crash (): Promise<void> {
+    const underWay = this.#append()
+    const from = this.#files
+    this.#generation++
+    // Copied at once: whether the appends are in it is not known, so they count as refused.
+    crashCopy(from, this.#files)
+    const certain = [...this.model.acknowledged]
+    await underWay
+    for (const id of this.model.acknowledged.splice(certain.length)) {
+      this.model.refused.add(id)
+      this.model.receipts.pop()
+    }
+    await this.close()
+    await this.open()
+  }
+}
+
+const seeds = process.env.MBS_TEST_SEED === undefined
+  ? Array.from({ length: ROUNDS }, () => Math.floor(Math.random() * 2 ** 32))
+  : [Number(process.env.MBS_TEST_SEED)]
+
+for (const seed of seeds) {
+  void test(`the outbox does what its model does (MBS_TEST_SEED=${seed})`, async (t) => {
+    const run = new Run(t, seed)
+    await run.open()
+    for (let action = 0; action < ACTIONS; action++) {
+      await run.act()
+      if (!t.passing()) break
+    }
+    await run.check()
+    await run.close()
+  })
+}
