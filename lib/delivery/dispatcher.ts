@@ -1,0 +1,366 @@
+/**
+ * Delivers what the outbox holds to the sink: in order within a partition key, at the same time across keys. Between
+ * the log and the sink; it knows both by their interfaces only, and devices not at all.
+ *
+ *   outbox -> loader -> lanes -> attempt -> classify -> delivered:  the cursor passes the event
+ *                         ^                          -> retry:      the lane waits; the health of the sink decides
+ *                         '-----------------------------'           whether the failure counts against the event
+ *                                                    -> refused, or no attempts left: dead letter, then the cursor
+ *
+ * Invariant: the cursor passes an event only after the sink has taken it or it is durable as dead letter.
+ */
+import { setMaxListeners } from 'node:events'
+import type { StoredEvent } from '../message.ts'
+import type { Outcome } from '../sink/sink.ts'
+import { describe, send } from './attempt.ts'
+import { Checkpoint } from './checkpoint.ts'
+import { classify } from './classify.ts'
+import { sleep, systemClock, type CancelTimer, type Clock } from './clock.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { Lanes, loadedHead, sequenceAt, type Lane } from './lanes.ts'
+import { Loader } from './loader.ts'
+import { deliveryLimits, type DispatcherOptions } from './options.ts'
+import { Prober } from './prober.ts'
+import { Retries } from './retries.ts'
+import { SinkHealth, type SinkState } from './sink-health.ts'
+
+/** The timer fires at most this often, however many lanes wait. */
+const TICK_MS = 10
+/** What does not end when it is aborted is not waited for any longer. */
+const ABORT_MS = 1000
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions
+  readonly #clock: Clock
+  readonly #lanes: Lanes
+  readonly #health: SinkHealth
+  readonly #retries: Retries
+  readonly #checkpoint: Checkpoint
+  readonly #loader: Loader
+  readonly #prober: Prober
+  readonly #deadLetters: DeadLetters
+  /** Ends everything but the attempts under way, and then those. */
+  readonly #stop = new AbortController()
+  readonly #abort = new AbortController()
+  #starting: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+  #loops: Promise<unknown> = Promise.resolve()
+  #inFlight = 0
+  /** Dead letters on their way to the disk. */
+  #settingAside = 0
+  #onIdle: (() => void) | undefined
+  #cancelTimer: CancelTimer | undefined
+  #timerAt = Infinity
+  #checkpointAt = 0
+
+  constructor (options: DispatcherOptions) {
+    const { outbox, sink, telemetry, concurrency, retry, backoffMaxMs, retryAfterMaxMs } = options
+    const { clock = systemClock, random = Math.random, limits = deliveryLimits } = options
+    const signal = this.#stop.signal
+    // A sink may listen to it once per attempt; that is no leak.
+    setMaxListeners(0, this.#abort.signal)
+    this.#options = options
+    this.#clock = clock
+    this.#lanes = new Lanes(limits)
+    this.#health = new SinkHealth(concurrency)
+    const backoff = { policy: options.backoffPolicy, delayMs: options.backoffDelayMs, maxMs: backoffMaxMs }
+    this.#retries = new Retries({
+      lanes: this.#lanes, health: this.#health, backoff, retry, retryAfterMaxMs, concurrency, random
+    })
+    this.#checkpoint = new Checkpoint({ outbox, sink: sink.name, telemetry })
+    this.#deadLetters = new DeadLetters({
+      outbox,
+      sink: options.deadLetterSink,
+      backoff,
+      retryAfterMaxMs,
+      keep: options.deadLetterKeep,
+      telemetry,
+      clock,
+      random,
+      signal,
+      abort: this.#abort.signal
+    })
+    this.#loader = new Loader({
+      outbox,
+      lanes: this.#lanes,
+      checkpoint: this.#checkpoint,
+      limits,
+      telemetry,
+      clock,
+      signal,
+      isDown: () => this.#health.state === 'down',
+      onLoaded: () => { this.#pump() }
+    })
+    this.#prober = new Prober({
+      lanes: this.#lanes,
+      loader: this.#loader,
+      health: this.#health,
+      clock,
+      telemetry,
+      signal,
+      compareAfter: retry + 1,
+      compareEveryMs: backoffMaxMs,
+      pauseMs: (failures, outcome) => this.#retries.pauseMs(failures, outcome),
+      send: (stored) => this.#send(stored),
+      settle: (lane, stored, outcome, startedAt, outdone) => {
+        this.#settle(lane, stored, outcome, startedAt, outdone)
+      },
+      settleComparison: (lane, stored, outcome) => this.#settleComparison(lane, stored, outcome),
+      onGone: (sequence) => { this.#checkpoint.passed(sequence) },
+      onDone: () => { this.#pump() }
+    })
+  }
+
+  /** How the sink is. */
+  get state (): SinkState {
+    return this.#health.state
+  }
+
+  /** Undelivered events, and attempts under way; dead letters are not among them. */
+  stats (): { readonly waiting: number, readonly inFlight: number } {
+    const { lowest, beyond } = this.#checkpoint.cursor
+    const waiting = Math.max(0, this.#options.outbox.stats().nextSequence - lowest - beyond)
+    return { waiting, inFlight: this.#inFlight }
+  }
+
+  /** When the oldest undelivered event was stored, in milliseconds since the epoch; undefined when none is known. */
+  oldestStoredAt (): number | undefined {
+    let lowest = Infinity
+    let storedAt: number | undefined
+    for (const lane of this.#lanes.all()) {
+      const sequence = sequenceAt(lane, 0)
+      const known = loadedHead(lane)?.storedAt ?? lane.trouble?.storedAt
+      if (sequence === undefined || known === undefined || sequence > lowest) continue
+      lowest = sequence
+      storedAt = known
+    }
+    return storedAt
+  }
+
+  /** Begins where the sink left off. Idempotent. Rejects when the cursor cannot be read. */
+  start (): Promise<void> {
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  /**
+   * Takes nothing new, lets the attempts under way finish for `graceMs`, gives up the rest and saves the cursor. What
+   * was given up is sent again after the next start. Idempotent; never rejects.
+   */
+  close (graceMs: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs)
+    return this.#closing
+  }
+
+  async #start (): Promise<void> {
+    await this.#checkpoint.load()
+    if (this.#stop.signal.aborted) return
+    this.#checkpointAt = this.#clock.now() + this.#options.checkpointMs
+    this.#loops = Promise.all([this.#loader.run(), this.#deadLetters.run()])
+      .catch((error: unknown) => { this.#options.telemetry.unexpected(error, 'delivery') })
+    this.#arm()
+  }
+
+  async #close (graceMs: number): Promise<void> {
+    this.#stop.abort()
+    this.#cancelTimer?.()
+    this.#loader.stop()
+    this.#deadLetters.stop()
+    if (this.#starting === undefined) return
+    await this.#starting.catch(() => {})
+    await this.#idleWithin(graceMs)
+    this.#abort.abort()
+    await this.#idleWithin(ABORT_MS)
+    // Reading waits while the disk fails; the program must end all the same.
+    await this.#within(ABORT_MS, this.#loops)
+    await this.#checkpoint.flush()
+  }
+
+  /** Sends as much as is allowed. Called whenever something has changed. */
+  #pump (): void {
+    if (this.#stop.signal.aborted) {
+      if (this.#isIdle()) this.#onIdle?.()
+      return
+    }
+    if (this.#health.state === 'down') {
+      this.#prober.probe()
+    } else {
+      if (this.#retries.crowdedOut) this.#retries.resumeDue(this.#clock.now())
+      while (this.#inFlight < this.#health.limit) {
+        const lane = this.#lanes.take()
+        if (lane === undefined) break
+        void this.#attempt(lane)
+      }
+    }
+    this.#loader.wake()
+    this.#arm()
+  }
+
+  async #attempt (lane: Lane): Promise<void> {
+    const stored = loadedHead(lane)
+    if (stored === undefined) return
+    const startedAt = this.#clock.now()
+    const outcome = await this.#send(stored)
+    try {
+      this.#settle(lane, stored, outcome, startedAt, false)
+    } catch (error) {
+      this.#options.telemetry.unexpected(error, 'delivery')
+    }
+    this.#pump()
+  }
+
+  async #send (stored: StoredEvent): Promise<Outcome> {
+    const { sink, telemetry } = this.#options
+    this.#inFlight++
+    const outcome = await send(sink, stored.event, this.#abort.signal, telemetry)
+    this.#inFlight--
+    return outcome
+  }
+
+  /** Draws the consequences of an attempt to send the head of a busy lane: advances it, parks it, or sets it aside. */
+  #settle (lane: Lane, stored: StoredEvent, outcome: Outcome, startedAt: number, outdone: boolean): void {
+    switch (classify(outcome)) {
+      case 'delivered':
+        this.#lanes.advance(lane)
+        this.#delivered(stored)
+        break
+      case 'retry':
+        this.#failed(lane, stored, outcome, startedAt, outdone)
+        break
+      case 'refused':
+        this.#answered()
+        void this.#setAside(lane, stored, outcome, 'answer', (lane.trouble?.failures ?? 0) + 1)
+        break
+      case 'aborted':
+    }
+  }
+
+  /** The same for an event from behind the head of a busy lane. The lane stays busy. */
+  async #settleComparison (lane: Lane, stored: StoredEvent, outcome: Outcome): Promise<boolean> {
+    const { sink, telemetry } = this.#options
+    switch (classify(outcome)) {
+      case 'delivered':
+        this.#lanes.remove(lane, stored.sequence)
+        this.#delivered(stored)
+        return true
+      case 'retry':
+        telemetry.attempt(sink.name, outcome.kind === 'network' ? 'network' : 'retry')
+        return false
+      case 'refused':
+        this.#answered()
+        if (!await this.#bury(stored, outcome, 'answer', 1)) return false
+        this.#lanes.remove(lane, stored.sequence)
+        return true
+      case 'aborted':
+        return false
+    }
+  }
+
+  #delivered (stored: StoredEvent): void {
+    const { sink, telemetry } = this.#options
+    telemetry.delivered(sink.name, Math.max(0, this.#clock.wallNow() - stored.storedAt) / 1000)
+    this.#checkpoint.passed(stored.sequence)
+    const now = this.#clock.now()
+    if (this.#health.succeeded(now)) this.#sinkIsBack(now)
+    this.#retries.succeeded(now)
+  }
+
+  #answered (): void {
+    const now = this.#clock.now()
+    this.#options.telemetry.attempt(this.#options.sink.name, 'refused')
+    if (this.#health.answered(now)) this.#sinkIsBack(now)
+  }
+
+  #failed (lane: Lane, stored: StoredEvent, outcome: Outcome, startedAt: number, outdone: boolean): void {
+    const { sink, telemetry } = this.#options
+    const endedAt = this.#clock.now()
+    telemetry.attempt(sink.name, outcome.kind === 'network' ? 'network' : 'retry')
+    const { exhausted, failures, delayMs, wentDown } =
+      this.#retries.failed({ lane, stored, outcome, startedAt, endedAt, outdone })
+    const reason = describe(outcome)
+    if (exhausted) {
+      void this.#setAside(lane, stored, outcome, 'attempts', failures)
+    } else {
+      const fields = { ...fieldsOf(stored), reason, attempts: failures, delayMs: Math.round(delayMs) }
+      telemetry.attemptFailed(sink.name, fields)
+    }
+    if (wentDown) {
+      telemetry.sinkDown(sink.name, { destination: sink.destination, reason })
+      this.#prober.sinkDown(endedAt, outcome)
+    }
+    this.#arm()
+  }
+
+  async #setAside (
+    lane: Lane, stored: StoredEvent, outcome: Outcome, reason: 'answer' | 'attempts', attempts: number
+  ): Promise<void> {
+    if (await this.#bury(stored, outcome, reason, attempts)) this.#lanes.advance(lane)
+    this.#pump()
+  }
+
+  /** Makes an event a dead letter and lets the cursor pass it; false when delivery ended before that. */
+  async #bury (
+    stored: StoredEvent, outcome: Outcome, reason: 'answer' | 'attempts', attempts: number
+  ): Promise<boolean> {
+    const { sink, telemetry } = this.#options
+    this.#settingAside++
+    const kept = await this.#deadLetters.keep({ stored, outcome, reason, attempts, destination: sink.destination })
+    this.#settingAside--
+    if (!kept) return false
+    this.#checkpoint.passed(stored.sequence)
+    const code = outcome.kind === 'answer' ? outcome.status : 500
+    telemetry.deadLettered(sink.name, { ...fieldsOf(stored), reason, code, attempts })
+    return true
+  }
+
+  #sinkIsBack (now: number): void {
+    const { sink, telemetry } = this.#options
+    telemetry.sinkUp(sink.name, { destination: sink.destination, downMs: Math.round(now - this.#health.downAt) })
+    // Lanes did not come back from their waits while it was down.
+    this.#retries.resumeDue(now)
+  }
+
+  #tick (): void {
+    const now = this.#clock.now()
+    if (now >= this.#checkpointAt) {
+      this.#checkpointAt = now + this.#options.checkpointMs
+      void this.#checkpoint.save()
+    }
+    if (this.#health.state !== 'down' && now >= this.#retries.nextAt) this.#retries.resumeDue(now)
+    this.#pump()
+  }
+
+  /** Sets the one timer of delivery to whatever comes first. */
+  #arm (): void {
+    const due = Math.min(this.#checkpointAt, this.#health.state === 'down' ? this.#prober.nextAt : this.#retries.nextAt)
+    if (due >= this.#timerAt || this.#stop.signal.aborted) return
+    this.#cancelTimer?.()
+    const waitMs = Math.max(TICK_MS, Math.ceil(due - this.#clock.now()))
+    this.#timerAt = due
+    this.#cancelTimer = this.#clock.setTimer(() => {
+      this.#timerAt = Infinity
+      this.#cancelTimer = undefined
+      this.#tick()
+    }, waitMs)
+  }
+
+  #isIdle (): boolean {
+    return this.#inFlight === 0 && this.#settingAside === 0 && !this.#prober.busy
+  }
+
+  async #idleWithin (timeoutMs: number): Promise<void> {
+    if (this.#isIdle()) return
+    await this.#within(timeoutMs, new Promise<void>((resolve) => { this.#onIdle = resolve }))
+  }
+
+  async #within (timeoutMs: number, promise: Promise<unknown>): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([promise, sleep(this.#clock, timeoutMs, over.signal)])
+    over.abort()
+  }
+}
+
+function fieldsOf (stored: StoredEvent) {
+  const { id, source, partitionKey } = stored.event
+  return { sequence: stored.sequence, id, source, partitionKey }
+}
