@@ -1,0 +1,73 @@
+/**
+ * What Aedes 1.2 has and its types lack. Every name here was read in its source and is relied upon by a test on the
+ * wire; this file is the first to look at when Aedes is upgraded.
+ */
+import type { Aedes, AedesOptions, Client } from 'aedes'
+import type { Connection } from './contract.ts'
+
+export type PublishPacket = Parameters<Aedes['authorizePublish']>[1]
+export type ConnectPacket = Parameters<Aedes['preConnect']>[1]
+export type ForwardPacket = Parameters<Aedes['authorizeForward']>[1]
+
+export interface AedesClient extends Omit<Client, 'conn'> {
+  readonly conn: Connection
+}
+
+/** Called back once: null lets the publish pass, an error closes the connection. */
+export type PublishCallback = (error: Error | null) => void
+
+export interface AedesHooks {
+  /**
+   * Before anything else is done with a publish, and the only hook before PUBACK. Called again for every DUP at QoS 2,
+   * and for wills: then `packet.cmd` is undefined, and the client closed, or null where its broker is gone.
+   */
+  authorizePublish: (client: AedesClient | null, packet: PublishPacket, callback: PublishCallback) => void
+  /** An error closes the connection without a CONNACK. */
+  preConnect: (
+    client: AedesClient, packet: ConnectPacket, callback: (error: Error | null, success: boolean) => void
+  ) => void
+  /** A null subscription is answered with SUBACK 0x80. */
+  authorizeSubscribe: NonNullable<AedesOptions['authorizeSubscribe']>
+  /** Before each message to a client; null: not this one. */
+  authorizeForward: NonNullable<AedesOptions['authorizeForward']>
+  /** After a publish was handed to all subscribers; the client is null for what the broker publishes itself. */
+  published: (packet: ForwardPacket, client: AedesClient | null | undefined, callback: (error: null) => void) => void
+}
+
+/** Where Aedes keeps the packet identifiers at QoS 2 between PUBLISH and PUBREL. */
+export interface IncomingPackets {
+  incomingStorePacket (client: AedesClient, packet: { messageId: number }): Promise<void>
+  /** Rejects where the identifier is not known. */
+  incomingGetPacket (client: AedesClient, packet: { messageId: number }): Promise<object>
+  incomingDelPacket (client: AedesClient, packet: { messageId: number }): Promise<void>
+  /** The session begins anew, or ends. */
+  cleanIncoming (client: AedesClient): Promise<void>
+}
+
+/** Where Aedes keeps what is on its way to a persistent session. */
+export interface OutgoingPackets {
+  /** Notes the packet identifier of a message, or that PUBREL has taken its place. */
+  outgoingUpdate (client: AedesClient, packet: OutgoingPacket): Promise<void>
+}
+
+export interface OutgoingPacket {
+  readonly cmd: string
+  readonly messageId: number
+  brokerId?: string
+  brokerCounter?: number
+}
+
+export interface AedesInternals {
+  readonly persistence: IncomingPackets & OutgoingPackets
+  /** Fatal without a listener. */
+  on (event: 'error', listener: (error: Error) => void): void
+}
+
+/** Options with the hooks as they really are. */
+export function toAedesOptions (options: Omit<AedesOptions, keyof AedesHooks>, hooks: AedesHooks): AedesOptions {
+  return { ...options, ...hooks as unknown as Pick<AedesOptions, keyof AedesHooks> }
+}
+
+export function internalsOf (aedes: Aedes): AedesInternals {
+  return aedes as unknown as AedesInternals
+}

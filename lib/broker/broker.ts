@@ -1,0 +1,200 @@
+/**
+ * Aedes, made safe: its hooks are the files beside this one, its errors become ours, its life ends after its work. No
+ * other file of the program knows that it is Aedes, or which version.
+ *
+ * Invariants: a publish passes only through the publish hook; what the broker itself publishes ($SYS and messages sent
+ * through it) never does; an error of a connection is told once.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Aedes, type Client } from 'aedes'
+import { createError, isMbsError, reasonOf } from '../errors.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
+import { createConnectHook } from './connect-hook.ts'
+import type { BrokerLimits, Connection, StorePublish } from './contract.ts'
+import { PublishHook } from './publish-hook.ts'
+import { repairPubrel } from './pubrel-repair.ts'
+import { authorizeForward, createSubscribeHook } from './subscribe-hook.ts'
+import { UnreleasedPublishes } from './unreleased-publishes.ts'
+
+/**
+ * Messages on their way to subscribers at a time; those beyond it wait, whoever sent them, behind the slowest
+ * subscriber. Each connection is bounded already, so this is not the bound that counts.
+ */
+const CONCURRENT_MESSAGES = 1000
+/**
+ * Packet identifiers at QoS 2 that wait for PUBREL: all there are. A lower number would close the connection of a
+ * client that sends much at once, again and again: its PUBRELs stand behind its publishes.
+ */
+const MAX_UNRELEASED = 65_535
+/** The most that Aedes can match. Our own limit is lower, and has an error with a code. */
+const AEDES_TOPIC_LEVELS = 100
+/** After the last answer was given to Aedes, this many turns pass until it is on the socket. */
+const FLUSH_TURNS = 3
+
+export interface BrokerOptions {
+  /** Stores the event of a publish. */
+  readonly publish: StorePublish
+  /** False while publishes cannot be stored: new sessions are refused with CONNACK 3. */
+  readonly canStore: () => boolean
+  readonly limits: BrokerLimits & {
+    /** The connection keeps it; Aedes' own, twice as long, is the net below. */
+    readonly connectTimeoutMs: number
+    /** How long a subscriber may take nothing before its connection is closed. */
+    readonly drainTimeoutMs: number
+  }
+  readonly telemetry: Telemetry
+}
+
+export interface Broker {
+  /** Takes over a connection. */
+  handle (connection: Connection): void
+  /** Clients connected. */
+  readonly clients: number
+  /** Lets no further publish and no further session in; resolves when what was let in is stored and answered. */
+  quiesce (): Promise<void>
+  /** Ends every session; resolves when the wills are stored as well. Idempotent. */
+  close (): Promise<void>
+}
+
+/** Makes the broker and starts it. */
+export async function createBroker (options: BrokerOptions): Promise<Broker> {
+  const { limits, telemetry } = options
+  const connections = new ConnectionErrors(telemetry, limits.drainTimeoutMs)
+  const unreleased = new UnreleasedPublishes()
+  const hook = new PublishHook({
+    store: options.publish, unreleased, limits, telemetry, refused: (client) => { connections.markTold(client) }
+  })
+  const state = { isClosing: false }
+
+  const aedes = await Aedes.createBroker(toAedesOptions({
+    concurrency: CONCURRENT_MESSAGES,
+    connectTimeout: limits.connectTimeoutMs * 2,
+    drainTimeout: limits.drainTimeoutMs,
+    maxInflightInbound: MAX_UNRELEASED,
+    maxTopicLevels: AEDES_TOPIC_LEVELS
+  }, {
+    authorizePublish: hook.authorize,
+    preConnect: createConnectHook({ limits, canAccept: () => !state.isClosing && options.canStore() }),
+    authorizeSubscribe: createSubscribeHook({ limits, telemetry }),
+    authorizeForward,
+    published: (_packet, client, callback) => {
+      // What Aedes still writes, the PUBREC, it writes when it is called back.
+      callback(null)
+      client?.conn.publishForwarded()
+    }
+  }))
+  const internals = internalsOf(aedes)
+  unreleased.attach(internals.persistence)
+  repairPubrel(internals.persistence)
+  internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
+  aedes.on('connackSent', (packet, client) => {
+    if (packet.returnCode === 0) gateOf(client).sessionAccepted()
+  })
+  aedes.on('client', (client) => { connections.started(client) })
+  aedes.on('clientDisconnect', (client) => { connections.ended(client) })
+  aedes.on('clientError', (client, error) => { connections.failed(client, error) })
+  aedes.on('connectionError', (client, error) => { connections.failed(client, error) })
+  return new AedesBroker(aedes, hook, state)
+}
+
+class AedesBroker implements Broker {
+  readonly #aedes: Aedes
+  readonly #hook: PublishHook
+  readonly #state: { isClosing: boolean }
+  readonly #connections = new Set<Connection>()
+  #closed: Promise<void> | undefined
+
+  constructor (aedes: Aedes, hook: PublishHook, state: { isClosing: boolean }) {
+    this.#aedes = aedes
+    this.#hook = hook
+    this.#state = state
+  }
+
+  get clients (): number {
+    return this.#aedes.connectedClients
+  }
+
+  handle (connection: Connection): void {
+    if (this.#closed !== undefined) {
+      connection.destroy()
+      return
+    }
+    this.#connections.add(connection)
+    connection.once('close', () => { this.#connections.delete(connection) })
+    this.#aedes.handle(connection)
+  }
+
+  async quiesce (): Promise<void> {
+    this.#state.isClosing = true
+    for (const connection of this.#connections) connection.quiesce()
+    await this.#hook.settled()
+    for (let turn = 0; turn < FLUSH_TURNS; turn++) await nextTurn()
+  }
+
+  async close (): Promise<void> {
+    this.#closed ??= this.#close()
+    await this.#closed
+  }
+
+  async #close (): Promise<void> {
+    this.#state.isClosing = true
+    await new Promise<void>((resolve) => { this.#aedes.close(resolve) })
+    // Those that never became sessions.
+    for (const connection of this.#connections) connection.destroy()
+    await this.#hook.settled()
+  }
+}
+
+/** Tells telemetry what became of connections, each thing once: Aedes may raise one error hundreds of times. */
+class ConnectionErrors {
+  readonly #telemetry: Telemetry
+  readonly #drainTimeoutMs: number
+  readonly #told = new WeakSet<object>()
+  readonly #sessions = new WeakSet<object>()
+
+  constructor (telemetry: Telemetry, drainTimeoutMs: number) {
+    this.#telemetry = telemetry
+    this.#drainTimeoutMs = drainTimeoutMs
+  }
+
+  started (client: Client): void {
+    this.#sessions.add(client)
+    this.#telemetry.sessionStarted(fieldsOf(client))
+  }
+
+  ended (client: Client): void {
+    if (this.#sessions.delete(client)) this.#telemetry.sessionEnded(fieldsOf(client))
+  }
+
+  /** Its error has been told already. */
+  markTold (client: AedesClient): void {
+    this.#told.add(client)
+  }
+
+  failed (client: Client, error: Error): void {
+    // What a closed connection still fails at, such as the answer to a publish, says nothing new.
+    if (client.closed || this.#told.has(client)) return
+    this.#told.add(client)
+    const fields = fieldsOf(client)
+    if (isMbsError(error)) this.#telemetry.connectionFailed(error, fields)
+    else if ('syscall' in error || error.message === 'connection closed') this.#telemetry.connectionBroken(reasonOf(error), fields)
+    else if (error.message === 'drain timeout') {
+      const details = { timeoutMs: this.#drainTimeoutMs }
+      this.#telemetry.connectionFailed(createError('MBS_ERR_BROKER_DRAIN', details, error), fields)
+    } else {
+      const details = { reason: reasonOf(error) }
+      this.#telemetry.connectionFailed(createError('MBS_ERR_BROKER_PROTOCOL', details, error), fields)
+    }
+  }
+}
+
+function gateOf (client: Client): Connection {
+  return client.conn as Connection
+}
+
+/** The client identifier is null until CONNECT was accepted. */
+function fieldsOf (client: Client) {
+  const clientId = client.id as string | null
+  return { ...gateOf(client).facts, ...(clientId !== null && { clientId }) }
+}

@@ -1,0 +1,37 @@
+/** What the broker needs from its neighbors: the connection it is given, and the function it hands publishes to. */
+import type { Duplex } from 'node:stream'
+import type { MbsError } from '../errors.ts'
+import type { Publish } from '../message.ts'
+
+/** One device's connection: bytes of MQTT, bounded before they come here. */
+export interface Connection extends Duplex {
+  readonly facts: { readonly listener: string, readonly address: string }
+  /** The keep alive of CONNECT, in seconds; the connection watches it. 0: none. */
+  setKeepAlive (seconds: number): void
+  /** The session is established. */
+  sessionAccepted (): void
+  /** Sends a CONNACK that refuses; it arrives although the connection is destroyed next. */
+  refuse (connack: Buffer): void
+  /** The event of one publish of this connection is stored, or was refused. */
+  publishStored (): void
+  /** One publish of this connection has been handed to all its subscribers, or will be to none. */
+  publishForwarded (): void
+  /** Lets no further publish through. */
+  quiesce (): void
+}
+
+/** What became of a publish. */
+export type PublishOutcome =
+  | { readonly kind: 'stored' }
+  | { readonly kind: 'refused', readonly error: MbsError }
+
+/** Stores the event of a publish. Called in the order of arrival; never rejects; settles within a bound. */
+export type StorePublish = (publish: Publish) => Promise<PublishOutcome>
+
+/** What clients may ask of the broker. */
+export interface BrokerLimits {
+  /** Longest topic or topic filter, in bytes of UTF-8. */
+  readonly topicBytes: number
+  /** Most levels of a topic or topic filter; at most 100, which is all that Aedes can do. */
+  readonly topicLevels: number
+}

@@ -1,0 +1,228 @@
+/**
+ * PUBLISH: the one hook that Aedes waits for before it answers. A publish at QoS 1 or 2 passes when its event is
+ * stored, which is when PUBACK or PUBREC goes out; refused, its connection is closed and the device sends it again.
+ *
+ * Aedes guards this hook with nothing: it must not throw, must not reject, and must call back once. Calls back in the
+ * order of arrival [MQTT-4.6.0-2, MQTT-4.6.0-3], and for QoS 0 and 2 each in a turn of its own: Aedes drops a message
+ * for a subscriber if one that it numbered later has overtaken it.
+ */
+import { createError, reasonOf, type MbsError } from '../errors.ts'
+import type { Publish } from '../message.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { AedesClient, AedesHooks, PublishCallback, PublishPacket } from './aedes-types.ts'
+import type { BrokerLimits, PublishOutcome, StorePublish } from './contract.ts'
+import { copyOf, ownCopyOf } from './payload.ts'
+import { topicProblem } from './topics.ts'
+import type { UnreleasedPublishes } from './unreleased-publishes.ts'
+
+export interface PublishHookOptions {
+  readonly store: StorePublish
+  readonly unreleased: UnreleasedPublishes
+  readonly limits: BrokerLimits
+  readonly telemetry: Telemetry
+  /** Called before a connection is closed because a publish was refused, which telemetry has been told of. */
+  readonly refused: (client: AedesClient) => void
+}
+
+/** Answers a duplicate, once it is known what became of the publish that it waited for. */
+type Answer = (outcome: PublishOutcome) => void
+
+/** Publishes of one session at QoS 2 that are being stored, by packet identifier, and the duplicates that wait. */
+type Pending = Map<number, Answer[]>
+
+export class PublishHook {
+  readonly #options: PublishHookOptions
+  /** By client id for sessions that outlive their connection, else by connection: identifiers mean nothing beyond. */
+  readonly #pending = new Map<string | AedesClient, Pending>()
+  #open = 0
+  #waiters: Array<() => void> = []
+
+  constructor (options: PublishHookOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when every publish is settled and its answer handed to Aedes. */
+  async settled (): Promise<void> {
+    if (this.#open > 0) await new Promise<void>((resolve) => { this.#waiters.push(resolve) })
+  }
+
+  readonly authorize: AedesHooks['authorizePublish'] = (client, packet, callback) => {
+    let problem: MbsError
+    try {
+      if (client === null || packet.cmd === undefined) {
+        this.#storeWill(client, packet, callback)
+        return
+      }
+      const reason = topicProblem(packet.topic, this.#options.limits)
+      if (reason === undefined) {
+        this.#take(client, packet, callback)
+        return
+      }
+      problem = createError('MBS_ERR_BROKER_TOPIC', { reason })
+    } catch (error) {
+      problem = createError('MBS_ERR_INGEST_MAPPING', { reason: reasonOf(error) }, error)
+    }
+    this.#answer(callback, problem)
+  }
+
+  #take (client: AedesClient, packet: PublishPacket, callback: PublishCallback): void {
+    if (packet.qos === 2 && this.#isDuplicate(client, packet.messageId as number, callback)) return
+    const publish = toPublish(client, packet)
+    if (packet.qos === 0) this.#storeAtMostOnce(client, publish, callback)
+    else if (packet.qos === 1) this.#storeAtLeastOnce(client, publish, callback)
+    else this.#storeExactlyOnce(client, publish, callback)
+  }
+
+  /** QoS 0: passes at once, and still counts against what the client may have under way until it is stored. */
+  #storeAtMostOnce (client: AedesClient, publish: Publish, callback: PublishCallback): void {
+    this.#store(publish, (outcome) => {
+      if (outcome.kind === 'refused') this.#options.telemetry.publishDropped(outcome.error, fieldsOf(client))
+      client.conn.publishStored()
+    })
+    setImmediate(() => { this.#answer(callback, null) })
+  }
+
+  #storeAtLeastOnce (client: AedesClient, publish: Publish, callback: PublishCallback): void {
+    this.#store(publish, (outcome) => {
+      this.#settle(client, outcome, callback)
+      client.conn.publishStored()
+    })
+  }
+
+  #storeExactlyOnce (client: AedesClient, publish: Publish, callback: PublishCallback): void {
+    const key = client.clean ? client : client.id
+    const messageId = publish.messageId as number
+    const duplicates: Answer[] = []
+    let pending = this.#pending.get(key)
+    if (pending === undefined) {
+      pending = new Map()
+      this.#pending.set(key, pending)
+    }
+    pending.set(messageId, duplicates)
+    this.#store(publish, (outcome) => {
+      pending.delete(messageId)
+      if (pending.size === 0) this.#pending.delete(key)
+      this.#later(() => { this.#settle(client, outcome, callback) })
+      for (const answer of duplicates) this.#later(() => { answer(outcome) })
+      client.conn.publishStored()
+    })
+  }
+
+  /** Recognizes a retransmission of what is stored, or of what is being stored; that one is answered with the other. */
+  #isDuplicate (client: AedesClient, messageId: number, callback: PublishCallback): boolean {
+    const pending = this.#pending.get(client.clean ? client : client.id)
+    const isKnown = this.#options.unreleased.has(client.id, messageId)
+    // What is known waits for the last one that is not, so that the PUBRECs keep their order.
+    const waiting = isKnown ? lastOf(pending) : pending?.get(messageId)
+    if (!isKnown && waiting === undefined) return false
+    this.#options.telemetry.publishDuplicate()
+    const answer: Answer = (outcome) => {
+      this.#settle(client, isKnown ? STORED : outcome, callback)
+      client.conn.publishStored()
+      client.conn.publishForwarded()
+    }
+    if (waiting === undefined) this.#later(() => { answer(STORED) })
+    else waiting.push(answer)
+    return true
+  }
+
+  #storeWill (client: AedesClient | null, will: PublishPacket, callback: PublishCallback): void {
+    const clientId = client?.id ?? (will as { clientId?: string }).clientId ?? ''
+    const publish: Publish = {
+      client: { id: clientId },
+      topic: will.topic,
+      payload: will.payload as Buffer,
+      qos: will.qos,
+      retain: will.retain,
+      dup: false,
+      will: true,
+      receivedAt: Date.now()
+    }
+    this.#store(publish, (outcome) => {
+      const isStored = outcome.kind === 'stored'
+      if (!isStored) this.#options.telemetry.willLost(outcome.error, { ...client?.conn.facts, clientId })
+      this.#answer(callback, isStored ? null : outcome.error)
+    })
+  }
+
+  /** Hands a publish on; `settled` comes later, never within this call. */
+  #store (publish: Publish, settled: (outcome: PublishOutcome) => void): void {
+    const outcome = this.#options.store(publish)
+    this.#open++
+    void outcome.then((result) => {
+      settled(result)
+      this.#close()
+    })
+  }
+
+  /** Calls Aedes back: the publish passes, or its connection is closed. */
+  #settle (client: AedesClient, outcome: PublishOutcome, callback: PublishCallback): void {
+    if (outcome.kind === 'stored') {
+      this.#answer(callback, null)
+    } else {
+      this.#options.telemetry.publishRefused(outcome.error, fieldsOf(client))
+      this.#options.refused(client)
+      this.#answer(callback, outcome.error)
+    }
+  }
+
+  #answer (callback: PublishCallback, error: Error | null): void {
+    try {
+      callback(error)
+    } catch (thrown) {
+      this.#options.telemetry.unexpected(thrown, 'the broker, after a publish')
+    }
+  }
+
+  /** In a turn of its own, in the order of the calls. */
+  #later (work: () => void): void {
+    this.#open++
+    setImmediate(() => {
+      work()
+      this.#close()
+    })
+  }
+
+  #close (): void {
+    this.#open--
+    if (this.#open > 0 || this.#waiters.length === 0) return
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const resolve of waiters) resolve()
+  }
+}
+
+const STORED: PublishOutcome = Object.freeze({ kind: 'stored' })
+
+/**
+ * The publish as the next stage gets it. The packet gets the same copy of the payload: what goes to subscribers and is
+ * retained is no view on read bytes either.
+ */
+function toPublish (client: AedesClient, packet: PublishPacket): Publish {
+  const { topic, qos, retain, dup, messageId } = packet
+  const payload = retain ? ownCopyOf(packet.payload as Buffer) : copyOf(packet.payload as Buffer)
+  packet.payload = payload
+  // How the publisher sent it is no concern of the subscribers [MQTT-3.3.1-3].
+  packet.dup = false
+  return {
+    client: { id: client.id },
+    topic,
+    payload,
+    qos,
+    retain,
+    dup,
+    ...(qos > 0 && { messageId: messageId as number }),
+    will: false,
+    receivedAt: Date.now()
+  }
+}
+
+function fieldsOf (client: AedesClient) {
+  return { ...client.conn.facts, clientId: client.id }
+}
+
+function lastOf (pending: Pending | undefined): Answer[] | undefined {
+  let last: Answer[] | undefined
+  if (pending !== undefined) for (const answers of pending.values()) last = answers
+  return last
+}

@@ -1,0 +1,325 @@
+/**
+ * The frame gate: a stream between a device's socket and the broker that bounds what a device can make the broker do.
+ *
+ * On the way in, bytes pass as they come, packet by packet: CONNECT first and nothing else before the session is
+ * accepted, no packet that is too large or malformed, at most `inflightPerClient` publishes that are not settled.
+ * Beyond that it reads nothing, and TCP holds the device back. PINGREQ is answered here: the broker reads nothing
+ * dependably while publishes wait. On the way out, it adds PINGRESP between packets and waits for the socket.
+ *
+ * It knows no topics, reassembles no packet, and holds at most one chunk of the socket.
+ */
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { createError, type MbsError } from '../errors.ts'
+import { Deadlines } from './deadlines.ts'
+import { FrameScanner, type ScanLimits } from './frame-scanner.ts'
+import { closeGently } from './linger.ts'
+import { OutboundFrames } from './outbound-frames.ts'
+import { CONNECT, isFirstByteOfClient, PINGREQ, PINGRESP, PUBLISH } from './packet-types.ts'
+
+/** Bytes that may wait for the broker before the socket is paused. */
+const INBOUND_BYTES = 64 * 1024
+/** Writes up to this size together are joined: copying them costs less than many pieces do. */
+const JOIN_BYTES = 64 * 1024
+/** PINGRESPs owed to a device that does not read; more are not remembered. */
+const MAX_PONGS = 64
+
+export interface GateLimits extends ScanLimits {
+  /** Publishes that may be under way at a time. */
+  readonly inflightPerClient: number
+  /** From the connection to the session. */
+  readonly connectTimeoutMs: number
+  /** From the first byte of a packet to its last. */
+  readonly packetTimeoutMs: number
+}
+
+/** What is known of a connection. */
+export interface ConnectionFacts {
+  /** The listener that accepted it. */
+  readonly listener: string
+  /** Address and port of the other side. */
+  readonly address: string
+}
+
+export interface FrameGateOptions {
+  readonly socket: Socket
+  readonly facts: ConnectionFacts
+  readonly limits: GateLimits
+}
+
+/**
+ * One device's connection as the broker sees it. Destroyed with an MbsError where the device broke a rule:
+ * MBS_ERR_GATE_CONNECT_EXPECTED, _CONNECT_TIMEOUT, _KEEPALIVE, _MALFORMED, _PACKET_TIMEOUT, _PACKET_TOO_LARGE,
+ * _SUBSCRIPTIONS.
+ */
+export class FrameGate extends Duplex {
+  readonly facts: ConnectionFacts
+  readonly #socket: Socket
+  readonly #scanner: FrameScanner
+  readonly #outbound = new OutboundFrames()
+  readonly #deadlines: Deadlines
+  #phase: 'new' | 'connecting' | 'session' = 'new'
+  /** Publishes that may be under way; 0 once no more are to pass. */
+  #limit: number
+  /** Publishes passed on whose event is not stored, and those whose fan-out to subscribers has not ended. */
+  #notStored = 0
+  #notForwarded = 0
+  /** From the packet that may not pass yet to the end of its chunk. */
+  #rest: Buffer | undefined
+  /** False while the broker has enough to read. */
+  #wanted = true
+  /** The device closed its side; and the broker has been told. */
+  #ended = false
+  #endPassed = false
+  #pongsOwed = 0
+  #drained: (() => void) | undefined
+  #abrupt = false
+
+  constructor ({ socket, facts, limits }: FrameGateOptions) {
+    super({ readableHighWaterMark: INBOUND_BYTES })
+    this.facts = facts
+    this.#socket = socket
+    this.#limit = limits.inflightPerClient
+    this.#scanner = new FrameScanner(limits)
+    this.#deadlines = new Deadlines({
+      connectTimeoutMs: limits.connectTimeoutMs,
+      packetTimeoutMs: limits.packetTimeoutMs,
+      isHolding: () => this.#socket.isPaused(),
+      expired: (error) => { this.#fail(error) }
+    })
+    // Whatever the broker removes: an error of one device never takes the process down.
+    this.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => { this.#receive(chunk) })
+    socket.on('end', () => { this.#end() })
+    socket.on('drain', () => { this.#drain() })
+    socket.on('error', (error) => { this.#fail(error) })
+    socket.on('close', () => { this.#fail() })
+  }
+
+  // ---- what the broker tells it ----------------------------------------------------------------------------------
+
+  /** The keep alive that the device asked for, in seconds; 0: none. Watched here, and here alone. */
+  setKeepAlive (seconds: number): void {
+    this.#deadlines.setKeepAlive(seconds)
+  }
+
+  /** The session is established: what the device sent behind CONNECT may pass. */
+  sessionAccepted (): void {
+    if (this.#phase === 'session' || this.destroyed) return
+    this.#phase = 'session'
+    this.#deadlines.accepted()
+    this.#continue()
+  }
+
+  /** Sends a CONNACK that refuses, past the broker. The caller destroys the gate next, which lets it arrive. */
+  refuse (connack: Buffer): void {
+    if (!this.destroyed) this.#socket.write(connack)
+  }
+
+  /** The event of a publish is stored, or was refused. */
+  publishStored (): void {
+    if (this.#notStored > 0) this.#notStored--
+    this.#release()
+  }
+
+  /** A publish has been handed to all its subscribers. */
+  publishForwarded (): void {
+    if (this.#notForwarded > 0) this.#notForwarded--
+    this.#release()
+  }
+
+  /** From now on no further publish passes; what else the device sends does. */
+  quiesce (): void {
+    this.#limit = 0
+  }
+
+  // ---- from the device -------------------------------------------------------------------------------------------
+
+  override _read (): void {
+    this.#wanted = true
+    if (this.#rest === undefined && !this.#ended) this.#socket.resume()
+  }
+
+  #receive (chunk: Buffer): void {
+    if (this.destroyed) return
+    this.#pass(this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]))
+    if (!this.#wanted || this.#rest !== undefined) this.#socket.pause()
+  }
+
+  /** Passes on what may pass of a chunk, and keeps the rest. */
+  #pass (chunk: Buffer): void {
+    const scanner = this.#scanner
+    this.#rest = undefined
+    let from = 0
+    let at = 0
+    let begun: 'new' | 'same' = 'same'
+    while (at < chunk.length) {
+      if (scanner.between) {
+        const first = chunk[at] as number
+        const problem = this.#check(first)
+        if (problem !== undefined) {
+          this.#fail(problem)
+          return
+        }
+        if (!this.#admit(first >> 4)) {
+          this.#rest = chunk.subarray(at)
+          break
+        }
+        if (first >> 4 === PINGREQ) this.#forward(chunk, from, at)
+        scanner.begin(first)
+        begun = 'new'
+        at++
+      }
+      const stopped = scanner.advance(chunk, at)
+      if (typeof stopped !== 'number') {
+        this.#fail(stopped)
+        return
+      }
+      at = stopped
+      if (scanner.type === PINGREQ) {
+        from = at
+        if (scanner.between) this.#pong()
+      }
+    }
+    this.#forward(chunk, from, at)
+    this.#deadlines.heard(scanner.between ? undefined : begun)
+  }
+
+  /** What is wrong with a packet that begins with this byte; undefined: nothing. */
+  #check (first: number): MbsError | undefined {
+    if (this.#phase === 'new') {
+      return first === CONNECT << 4 ? undefined : createError('MBS_ERR_GATE_CONNECT_EXPECTED')
+    }
+    if (!isFirstByteOfClient(first)) {
+      const byte = first.toString(16).padStart(2, '0')
+      return createError('MBS_ERR_GATE_MALFORMED', { reason: `no packet of a client begins with the byte 0x${byte}` })
+    }
+    if (first >> 4 === CONNECT) {
+      return createError('MBS_ERR_GATE_MALFORMED', { reason: 'a second CONNECT [MQTT-3.1.0-2]' })
+    }
+    return undefined
+  }
+
+  /** True where a packet of this type may pass now. */
+  #admit (type: number): boolean {
+    if (this.#phase === 'new') {
+      this.#phase = 'connecting'
+      return true
+    }
+    if (this.#phase === 'connecting') return false
+    if (type !== PUBLISH) return true
+    if (this.#underWay() >= this.#limit) return false
+    this.#notStored++
+    this.#notForwarded++
+    return true
+  }
+
+  #forward (chunk: Buffer, from: number, to: number): void {
+    if (to > from && !this.push(chunk.subarray(from, to))) this.#wanted = false
+  }
+
+  /** Goes on once half of the publishes are settled, not after each: a few long steps instead of many short ones. */
+  #release (): void {
+    if (this.#rest === undefined) this.#passEnd()
+    else if (this.#phase === 'session' && this.#underWay() <= this.#limit >> 1) this.#continue()
+  }
+
+  #continue (): void {
+    const rest = this.#rest
+    if (rest === undefined) return
+    this.#pass(rest)
+    if (this.#rest !== undefined || this.destroyed) return
+    this.#passEnd()
+    if (this.#wanted && !this.#ended) this.#socket.resume()
+  }
+
+  #end (): void {
+    this.#ended = true
+    this.#passEnd()
+  }
+
+  /** The broker closes a connection as soon as it sees its end; the device may still wait for its PUBACKs. */
+  #passEnd (): void {
+    if (!this.#ended || this.#endPassed || this.#rest !== undefined || this.#underWay() > 0) return
+    this.#endPassed = true
+    this.push(null)
+  }
+
+  #underWay (): number {
+    return Math.max(this.#notStored, this.#notForwarded)
+  }
+
+  // ---- to the device ---------------------------------------------------------------------------------------------
+
+  override _write (chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
+    this.#sent(this.#send(chunk), callback)
+  }
+
+  override _writev (items: Array<{ chunk: Buffer }>, callback: () => void): void {
+    let bytes = 0
+    for (const { chunk } of items) bytes += chunk.length
+    if (bytes <= JOIN_BYTES) {
+      this.#sent(this.#send(Buffer.concat(items.map((item) => item.chunk), bytes)), callback)
+      return
+    }
+    let flushed = true
+    this.#socket.cork()
+    for (const { chunk } of items) flushed = this.#send(chunk)
+    this.#socket.uncork()
+    this.#sent(flushed, callback)
+  }
+
+  /** The next write is asked for when the socket has taken this one. */
+  #sent (flushed: boolean, callback: () => void): void {
+    if (flushed) callback()
+    else this.#drained = callback
+  }
+
+  /** Writes to the socket, with the PINGRESPs that are owed at the first place where they may stand. */
+  #send (bytes: Buffer): boolean {
+    const place = this.#outbound.advance(bytes)
+    if (this.#pongsOwed === 0 || place === -1) return this.#socket.write(bytes)
+    return this.#socket.write(Buffer.concat([bytes.subarray(0, place), this.#takePongs(), bytes.subarray(place)]))
+  }
+
+  #pong (): void {
+    this.#pongsOwed = Math.min(this.#pongsOwed + 1, MAX_PONGS)
+    if (this.#outbound.between && !this.#socket.writableNeedDrain) this.#socket.write(this.#takePongs())
+  }
+
+  #takePongs (): Buffer {
+    const count = this.#pongsOwed
+    this.#pongsOwed = 0
+    return count === 1 ? PINGRESP : Buffer.concat(Array.from({ length: count }, () => PINGRESP))
+  }
+
+  #drain (): void {
+    if (this.destroyed) return
+    if (this.#pongsOwed > 0 && this.#outbound.between) this.#socket.write(this.#takePongs())
+    const drained = this.#drained
+    this.#drained = undefined
+    drained?.()
+  }
+
+  override _final (callback: () => void): void {
+    this.#socket.end(callback)
+  }
+
+  // ---- the end ---------------------------------------------------------------------------------------------------
+
+  /** The device broke a rule, or its socket is gone: nothing that waits for it is worth sending. */
+  #fail (error?: Error): void {
+    if (this.destroyed) return
+    this.#abrupt = true
+    this.destroy(error)
+  }
+
+  override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
+    this.#deadlines.stop()
+    this.#rest = undefined
+    this.#drained = undefined
+    if (this.#abrupt) this.#socket.destroy()
+    else closeGently(this.#socket)
+    callback(error)
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * Follows MQTT packets through the bytes of one device, by their fixed headers alone [MQTT-2.2]: nothing is kept,
+ * nothing is reassembled. The gate decides at each first byte; the scanner then takes the rest of that packet.
+ *
+ * Invariant: a packet that is too large or malformed is known before any byte behind its header is passed on.
+ */
+import { createError, type MbsError } from '../errors.ts'
+import { FilterCounter } from './filter-counter.ts'
+import { DISCONNECT, PINGREQ, SUBSCRIBE } from './packet-types.ts'
+
+export interface ScanLimits {
+  /** Largest packet, its fixed header included, in bytes. */
+  readonly packetBytes: number
+  /** Most topic filters in one SUBSCRIBE. */
+  readonly subscriptionsPerPacket: number
+}
+
+export class FrameScanner {
+  readonly #limits: ScanLimits
+  /** `between` packets, in the remaining `length` or in what follows it, the `body`. */
+  #place: 'between' | 'length' | 'body' = 'between'
+  #type = 0
+  #remaining = 0
+  #lengthBytes = 0
+  #filters: FilterCounter | undefined
+
+  constructor (limits: ScanLimits) {
+    this.#limits = limits
+  }
+
+  /** True where the next byte is the first of a packet. */
+  get between (): boolean {
+    return this.#place === 'between'
+  }
+
+  /** The type of the packet that was begun last. */
+  get type (): number {
+    return this.#type
+  }
+
+  /** Begins a packet with its first byte, which the caller has checked. */
+  begin (firstByte: number): void {
+    this.#type = firstByte >> 4
+    this.#place = 'length'
+    this.#remaining = 0
+    this.#lengthBytes = 0
+    this.#filters = this.#type === SUBSCRIBE ? new FilterCounter() : undefined
+  }
+
+  /**
+   * Takes bytes of the packet that was begun, from `at` on.
+   * @returns where it stopped: at the end of the packet or of the chunk; or what is wrong with the packet:
+   * MBS_ERR_GATE_MALFORMED, MBS_ERR_GATE_PACKET_TOO_LARGE, MBS_ERR_GATE_SUBSCRIPTIONS
+   */
+  advance (chunk: Buffer, at: number): number | MbsError {
+    if (this.#place === 'length') {
+      while (this.#place === 'length' && at < chunk.length) {
+        const problem = this.#takeLength(chunk[at++] as number)
+        if (problem !== undefined) return problem
+      }
+    }
+    if (this.#place !== 'body') return at
+    const end = Math.min(chunk.length, at + this.#remaining)
+    if (this.#filters !== undefined) {
+      this.#filters.feed(chunk, at, end)
+      const max = this.#limits.subscriptionsPerPacket
+      if (this.#filters.count > max) return createError('MBS_ERR_GATE_SUBSCRIPTIONS', { max })
+    }
+    this.#remaining -= end - at
+    if (this.#remaining === 0) this.#place = 'between'
+    return end
+  }
+
+  /** One byte of the remaining length: seven bits, lowest first, the eighth says that another follows [MQTT-2.2.3]. */
+  #takeLength (byte: number): MbsError | undefined {
+    this.#remaining += (byte & 0x7f) * 128 ** this.#lengthBytes
+    this.#lengthBytes++
+    const bytes = 1 + this.#lengthBytes + this.#remaining
+    const maxBytes = this.#limits.packetBytes
+    if (bytes > maxBytes) return createError('MBS_ERR_GATE_PACKET_TOO_LARGE', { bytes, maxBytes })
+    if ((byte & 0x80) !== 0) {
+      if (this.#lengthBytes === 4) return createError('MBS_ERR_GATE_MALFORMED', { reason: 'the remaining length has no end' })
+      return undefined
+    }
+    if (this.#remaining > 0 && (this.#type === PINGREQ || this.#type === DISCONNECT)) {
+      return createError('MBS_ERR_GATE_MALFORMED', { reason: 'PINGREQ and DISCONNECT are of two bytes' })
+    }
+    this.#place = this.#remaining === 0 ? 'between' : 'body'
+    return undefined
+  }
+}

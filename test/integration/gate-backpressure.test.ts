@@ -1,0 +1,153 @@
+import { test } from 'tap'
+import { publishBytes, RawMqtt } from '../support/raw-mqtt.ts'
+import { startBroker, until } from '../support/broker.ts'
+
+for (const qos of [0, 1, 2] as const) {
+  test(`at most inflightPerClient publishes are under way, and TCP holds the device back, at QoS ${qos}`, async (t) => {
+    const { outbox, ingest, port } = await startBroker(t, { gate: { inflightPerClient: 8 } })
+    outbox.auto = false
+    const device = await RawMqtt.open(port)
+    const payload = Buffer.alloc(4096)
+    const count = 4000
+    for (let index = 1; index <= count; index++) device.publish({ qos, messageId: index, payload })
+    await outbox.arrived(8)
+    // 16 MB do not fit into the buffers of both sockets: what is left stays with the device.
+    await until(() => device.socket.writableLength > 0)
+    t.equal(outbox.open, 8)
+    t.equal(ingest.open, 8)
+    outbox.auto = true
+    outbox.release()
+    await until(() => outbox.stored.length === count)
+    t.equal(outbox.maxOpen, 8)
+    t.equal(device.socket.writableLength, 0)
+    if (qos > 0) await until(() => device.idsOf(qos === 1 ? 'puback' : 'pubrec').length === count)
+  })
+}
+
+test('a client of which one publish is allowed at a time gets all of them stored, one after the other', async (t) => {
+  const { outbox, port } = await startBroker(t, { gate: { inflightPerClient: 1 } })
+  const device = await RawMqtt.open(port)
+  device.write(Buffer.concat(Array.from({ length: 20 }, (_, index) => publishBytes({ qos: 1, messageId: index + 1 }))))
+  await until(() => device.idsOf('puback').length === 20)
+  t.equal(outbox.maxOpen, 1)
+})
+
+test('a client that is held back does not hold back another', async (t) => {
+  const { outbox, port } = await startBroker(t, { gate: { inflightPerClient: 4 } })
+  outbox.auto = false
+  const greedy = await RawMqtt.open(port, { clientId: 'greedy' })
+  greedy.write(Buffer.concat(Array.from({ length: 100 }, (_, index) => publishBytes({ qos: 1, messageId: index + 1 }))))
+  await outbox.arrived(4)
+  const other = await RawMqtt.open(port, { clientId: 'other' })
+  other.publish({ qos: 1, messageId: 1 })
+  await outbox.arrived(5)
+  t.equal(outbox.appends[4]?.event.partitionKey, 'other')
+})
+
+test('PINGREQ is answered while publishes wait', async (t) => {
+  const { outbox, port } = await startBroker(t)
+  outbox.auto = false
+  const device = await RawMqtt.open(port, { keepalive: 1 })
+  device.write(Buffer.concat(Array.from({ length: 10 }, (_, index) => publishBytes({ qos: 1, messageId: index + 1 }))))
+  await outbox.arrived(10)
+  for (let count = 0; count < 5; count++) await device.ping()
+  t.equal(outbox.open, 10)
+  t.same(device.idsOf('puback'), [])
+})
+
+test('a silent client is closed after 1.5 times its keep alive [MQTT-3.1.2-24]', async (t) => {
+  const { logged, port } = await startBroker(t)
+  const begun = performance.now()
+  const device = await RawMqtt.open(port, { keepalive: 1 })
+  await device.closed
+  t.ok(performance.now() - begun >= 1495, 'not before')
+  t.match(await logged('MBS_ERR_GATE_KEEPALIVE'), [{ clientId: 'device' }])
+})
+
+test('the keep alive does not run while the client is held back, and runs again afterwards', async (t) => {
+  const { outbox, logged, port } = await startBroker(t, { gate: { inflightPerClient: 1 } })
+  outbox.auto = false
+  const device = await RawMqtt.open(port, { keepalive: 1 })
+  device.write(Buffer.concat([publishBytes({ qos: 1, messageId: 1 }), publishBytes({ qos: 1, messageId: 2 })]))
+  await outbox.arrived(1)
+  await new Promise((resolve) => setTimeout(resolve, 2000))
+  outbox.auto = true
+  outbox.release()
+  await until(() => device.idsOf('puback').length === 2)
+  await device.closed
+  await logged('MBS_ERR_GATE_KEEPALIVE')
+})
+
+test('a client without keep alive may be silent', async (t) => {
+  const { port } = await startBroker(t, { gate: { connectTimeoutMs: 40, packetTimeoutMs: 40 } })
+  const device = await RawMqtt.open(port, { keepalive: 0 })
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  await device.ping()
+})
+
+test('a subscriber that takes nothing holds its publisher back, and is closed in the end', async (t) => {
+  const { logged, outbox, port } = await startBroker(t, {
+    gate: { inflightPerClient: 4 }, broker: { drainTimeoutMs: 400 }
+  })
+  const frozen = await RawMqtt.open(port, { clientId: 'frozen' })
+  frozen.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '#', qos: 0 }] })
+  await frozen.next('suback')
+  frozen.socket.pause()
+  const device = await RawMqtt.open(port)
+  const payload = Buffer.alloc(128 * 1024)
+  for (let index = 0; index < 200; index++) device.publish({ payload })
+  t.match(await logged('MBS_ERR_BROKER_DRAIN'), [{ clientId: 'frozen' }])
+  t.ok(outbox.appends.length < 200, 'not everything was taken from the publisher meanwhile')
+  await until(() => outbox.stored.length === 200)
+  frozen.socket.destroy()
+})
+
+test('PINGRESP never stands inside another packet', async (t) => {
+  const { port } = await startBroker(t)
+  const both = await RawMqtt.open(port)
+  both.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '#', qos: 0 }] })
+  await both.next('suback')
+  const payload = Buffer.alloc(100_000, 'x')
+  const other = await RawMqtt.open(port, { clientId: 'other' })
+  for (let index = 0; index < 50; index++) {
+    other.publish({ topic: 'a', payload })
+    both.send({ cmd: 'pingreq' })
+  }
+  for (let index = 0; index < 50; index++) {
+    t.ok(payload.equals((await both.next('publish')).payload as Buffer))
+    await both.next('pingresp')
+  }
+})
+
+test('frames are held back on the way to a shutdown, and everything before them is answered', async (t) => {
+  const { outbox, broker, listener, port } = await startBroker(t)
+  outbox.auto = false
+  const device = await RawMqtt.open(port)
+  device.publish({ qos: 1, messageId: 1 })
+  device.publish({ qos: 2, messageId: 2 })
+  await outbox.arrived(2)
+  await listener.stopAccepting()
+  const quiet = broker.quiesce()
+  device.publish({ qos: 1, messageId: 3 })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  outbox.release()
+  await quiet
+  await broker.close()
+  await device.closed
+  t.same(device.idsOf('puback'), [1])
+  t.same(device.idsOf('pubrec'), [2])
+  t.equal(outbox.appends.length, 2, 'the third one is for the next connection')
+})
+
+test('what a client sent before it closed its side is stored and answered', async (t) => {
+  const { outbox, port } = await startBroker(t, { gate: { inflightPerClient: 2 } })
+  outbox.auto = false
+  const device = await RawMqtt.open(port)
+  device.write(Buffer.concat(Array.from({ length: 7 }, (_, index) => publishBytes({ qos: 1, messageId: index + 1 }))))
+  device.socket.end()
+  await outbox.arrived(2)
+  outbox.auto = true
+  outbox.release()
+  await device.closed
+  t.same(device.idsOf('puback'), [1, 2, 3, 4, 5, 6, 7])
+})

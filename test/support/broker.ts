@@ -1,0 +1,103 @@
+/** Listener, gate, broker and ingest as the program puts them together, over an outbox that the test holds. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { createBroker, type BrokerOptions } from '../../lib/broker/broker.ts'
+import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
+import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
+import type { GateLimits } from '../../lib/listener/frame-gate.ts'
+import { createListener } from '../../lib/listener/listener.ts'
+import type { ListenerTls } from '../../lib/listener/tls-options.ts'
+import type { Event, Publish } from '../../lib/message.ts'
+import { ScriptedOutbox } from './broker-outbox.ts'
+import { createTestTelemetry, type LogLine } from './log-lines.ts'
+
+export const gateLimits: GateLimits = {
+  packetBytes: 256 * 1024,
+  inflightPerClient: 64,
+  connectTimeoutMs: 30_000,
+  packetTimeoutMs: 30_000,
+  subscriptionsPerPacket: 64
+}
+
+export interface TestBrokerOptions {
+  gate?: Partial<GateLimits>
+  broker?: Partial<BrokerOptions['limits']>
+  ingest?: Partial<IngestOptions>
+  connections?: number
+  tls?: ListenerTls
+  canStore?: () => boolean
+}
+
+/** Puts it together on a free port; the test takes it down. */
+export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
+  const outbox = new ScriptedOutbox()
+  const { telemetry, lines } = createTestTelemetry()
+  const ingest = createIngest({
+    map: toEvent,
+    outbox,
+    receipts: [],
+    receiptLimit: 1000,
+    publishTimeoutMs: 30_000,
+    willRetryMs: 10,
+    maxWaitingWills: 100,
+    telemetry,
+    now: () => performance.now(),
+    ...options.ingest
+  })
+  const publishes: Publish[] = []
+  const broker = await createBroker({
+    publish: (publish) => {
+      publishes.push(publish)
+      return ingest.publish(publish)
+    },
+    canStore: options.canStore ?? (() => true),
+    limits: { topicBytes: 1024, topicLevels: 32, connectTimeoutMs: 30_000, drainTimeoutMs: 10_000, ...options.broker },
+    telemetry
+  })
+  const connections = new ConnectionLimit(options.connections ?? 1000)
+  const listener = createListener({
+    protocol: options.tls === undefined ? 'mqtt' : 'mqtts',
+    host: '127.0.0.1',
+    port: 0,
+    tls: options.tls,
+    limits: { ...gateLimits, ...options.gate },
+    connections,
+    handle: (gate) => { broker.handle(gate) },
+    telemetry
+  })
+  t.teardown(async () => {
+    outbox.auto = true
+    outbox.failure = undefined
+    outbox.release()
+    await Promise.all([ingest.quiesce(), broker.close()])
+    await listener.close()
+  })
+  const port = Number((await listener.start()).split(':').at(-1))
+
+  /** The log lines with this code, once there is one. */
+  async function logged (code: string): Promise<LogLine[]> {
+    await until(() => lines.objects.some((line) => line['code'] === code))
+    return lines.objects.filter((line) => line['code'] === code)
+  }
+
+  return { outbox, telemetry, lines, logged, ingest, publishes, broker, connections, listener, port }
+}
+
+/** Waits for a condition that nothing announces. */
+export async function until (condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(2)
+}
+
+/** A mapping that tests can see through. */
+export function toEvent (publish: Publish, id: string): Event {
+  return {
+    id,
+    source: `/clients/${publish.client.id}`,
+    type: publish.will ? 'will' : 'publish',
+    subject: publish.topic,
+    time: new Date(publish.receivedAt).toISOString(),
+    extensions: { mqttqos: publish.qos },
+    partitionKey: publish.client.id,
+    data: publish.payload
+  }
+}

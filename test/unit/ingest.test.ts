@@ -1,0 +1,222 @@
+import t, { test } from 'tap'
+import { createError } from '../../lib/errors.ts'
+import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
+import type { Publish } from '../../lib/message.ts'
+import { ScriptedOutbox } from '../support/broker-outbox.ts'
+import { toEvent, until } from '../support/broker.ts'
+import { createTestTelemetry } from '../support/log-lines.ts'
+
+// The timers of ingest do not keep a process alive; in the program the sockets do.
+const alive = setInterval(() => {}, 60_000)
+t.teardown(() => { clearInterval(alive) })
+
+function create (options: Partial<IngestOptions> = {}) {
+  const outbox = new ScriptedOutbox()
+  outbox.auto = false
+  const { telemetry } = createTestTelemetry()
+  const clock = { now: 0 }
+  const ingest = createIngest({
+    map: toEvent,
+    outbox,
+    receipts: [],
+    receiptLimit: 100,
+    publishTimeoutMs: 60_000,
+    willRetryMs: 5,
+    maxWaitingWills: 10,
+    telemetry,
+    now: () => clock.now,
+    ...options
+  })
+  return { outbox, ingest, clock, telemetry }
+}
+
+function publishOf (fields: Partial<Publish> = {}): Publish {
+  return {
+    client: { id: 'device' },
+    topic: 'a',
+    payload: Buffer.from('x'),
+    qos: 1,
+    retain: false,
+    dup: false,
+    messageId: 1,
+    will: false,
+    receivedAt: 0,
+    ...fields
+  }
+}
+
+const will = (() => {
+  const { messageId, ...rest } = publishOf({ will: true })
+  return rest
+})()
+
+const failed = createError('MBS_ERR_OUTBOX_WRITE', { directory: 'd', reason: 'r' })
+
+test('says stored when the outbox has stored, not before', async (t) => {
+  const { ingest, outbox } = create()
+  let outcome: unknown
+  const said = ingest.publish(publishOf()).then((value) => { outcome = value })
+  await new Promise(setImmediate)
+  t.equal(outcome, undefined)
+  t.equal(ingest.open, 1)
+  outbox.release()
+  await said
+  t.same(outcome, { kind: 'stored' })
+  t.equal(ingest.open, 0)
+})
+
+test('says refused with the error of the outbox', async (t) => {
+  const { ingest, outbox } = create()
+  const outcome = ingest.publish(publishOf())
+  outbox.fail(failed)
+  t.same(await outcome, { kind: 'refused', error: failed })
+})
+
+test('whatever the outbox throws is a refusal with a code', async (t) => {
+  const rejecting = create({ outbox: { append: async () => { throw new Error('odd') } } })
+  const throwing = create({ outbox: { append: () => { throw new Error('odd') } } })
+  for (const { ingest } of [rejecting, throwing]) {
+    const outcome = await ingest.publish(publishOf())
+    t.match(outcome, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_APPEND', cause: { message: 'odd' } } })
+  }
+})
+
+test('a mapping that fails is a refusal with a code, for a will too', async (t) => {
+  const { ingest, outbox } = create({ map: () => { throw new Error('no such field') } })
+  for (const publish of [publishOf(), will]) {
+    t.match(await ingest.publish(publish), { kind: 'refused', error: { code: 'MBS_ERR_INGEST_MAPPING' } })
+  }
+  t.same(outbox.appends, [])
+  t.equal(ingest.open, 0)
+})
+
+test('an append that takes longer than publishTimeoutMs is refused, the others are not', async (t) => {
+  const { ingest, outbox, clock } = create({ publishTimeoutMs: 100 })
+  const early = ingest.publish(publishOf({ messageId: 1 }))
+  clock.now = 60
+  const late = ingest.publish(publishOf({ messageId: 2 }))
+  clock.now = 110
+  t.match(await early, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_TIMEOUT', details: { timeoutMs: 100 } } })
+  t.equal(ingest.open, 1)
+  outbox.release()
+  t.same(await late, { kind: 'stored' })
+})
+
+test('appends are started in the order of the calls, within the calls', async (t) => {
+  const { ingest, outbox } = create()
+  const outcomes = []
+  for (let messageId = 1; messageId <= 10; messageId++) {
+    outcomes.push(ingest.publish(publishOf({ messageId, qos: [1, 2][messageId % 2] as 1 | 2 })))
+    t.equal(outbox.appends.at(-1)?.receipt?.messageId, messageId)
+  }
+  outbox.release()
+  await Promise.all(outcomes)
+})
+
+test('publishes at QoS 1 and 2 leave a receipt, others do not', async (t) => {
+  const { ingest, outbox } = create()
+  const { messageId, ...atMostOnce } = publishOf({ qos: 0 })
+  void ingest.publish(publishOf({ messageId: 7 }))
+  void ingest.publish(atMostOnce)
+  void ingest.publish(will)
+  const [first, second, third] = outbox.appends
+  t.match(first?.receipt, { clientId: 'device', messageId: 7, digest: Number, eventId: first?.event.id })
+  t.equal(second?.receipt, undefined)
+  t.equal(third?.receipt, undefined)
+  outbox.release()
+})
+
+test('a retransmission is known after a restart by what the outbox kept', async (t) => {
+  const before = create()
+  void before.ingest.publish(publishOf({ messageId: 7 }))
+  const receipt = before.outbox.appends[0]?.receipt
+  if (receipt === undefined) throw new Error('no receipt')
+  before.outbox.release()
+  const { ingest, outbox } = create({ receipts: [receipt] })
+  void ingest.publish(publishOf({ messageId: 7, dup: true }))
+  void ingest.publish(publishOf({ messageId: 7 }))
+  t.equal(outbox.appends[0]?.event.id, receipt.eventId)
+  t.not(outbox.appends[1]?.event.id, receipt.eventId, 'without DUP it is another message')
+  outbox.release()
+})
+
+test('a will is tried until it is stored, under one id, and counts as open meanwhile', async (t) => {
+  const { ingest, outbox } = create()
+  const outcome = ingest.publish(will)
+  for (let count = 1; count <= 3; count++) {
+    await outbox.arrived(count)
+    outbox.fail(failed)
+    await new Promise(setImmediate)
+    t.equal(ingest.open, 1)
+  }
+  await outbox.arrived(4)
+  outbox.release()
+  t.same(await outcome, { kind: 'stored' })
+  t.equal(new Set(outbox.appends.map(({ event }) => event.id)).size, 1)
+})
+
+test('a will that can never be stored is refused', async (t) => {
+  const { ingest, outbox } = create()
+  const outcome = ingest.publish(will)
+  outbox.fail(createError('MBS_ERR_OUTBOX_TOO_LARGE', { bytes: 2, maxBytes: 1 }))
+  t.match(await outcome, { kind: 'refused', error: { code: 'MBS_ERR_OUTBOX_TOO_LARGE' } })
+})
+
+test('no more than maxWaitingWills wait to be tried again', async (t) => {
+  const { ingest, outbox } = create({ maxWaitingWills: 1, willRetryMs: 50_000 })
+  const kept = ingest.publish(will)
+  const given = ingest.publish(will)
+  outbox.fail(failed)
+  t.match(await given, { kind: 'refused', error: failed })
+  t.equal(ingest.open, 1)
+  await ingest.quiesce()
+  t.match(await kept, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_CLOSING', cause: failed } })
+})
+
+test('quiesce waits for what is open, and tries nothing again', async (t) => {
+  const { ingest, outbox } = create({ willRetryMs: 50_000 })
+  const waiting = ingest.publish(will)
+  outbox.fail(failed)
+  const open = ingest.publish(publishOf())
+  let isQuiet = false
+  const quiet = ingest.quiesce().then(() => { isQuiet = true })
+  t.match(await waiting, { error: { code: 'MBS_ERR_INGEST_CLOSING' } })
+  await new Promise(setImmediate)
+  t.notOk(isQuiet)
+  outbox.release()
+  await Promise.all([open, quiet])
+  const late = ingest.publish(will)
+  outbox.fail(failed)
+  t.match(await late, { error: { code: 'MBS_ERR_INGEST_CLOSING' } }, 'a will that comes now is tried once')
+})
+
+test('after closing, publishes are refused', async (t) => {
+  const { ingest, outbox } = create()
+  await ingest.close()
+  await ingest.close()
+  t.match(await ingest.publish(publishOf()), { kind: 'refused', error: { code: 'MBS_ERR_INGEST_CLOSING', retryable: true } })
+  t.same(outbox.appends, [])
+})
+
+test('what is received, stored and how long it took is counted', async (t) => {
+  const { ingest, outbox, clock, telemetry } = create()
+  const outcome = ingest.publish(publishOf({ qos: 2 }))
+  clock.now = 20
+  outbox.release()
+  await outcome
+  const metrics = await telemetry.registry.metrics()
+  t.match(metrics, /publishes_total\{qos="2"\} 1/)
+  t.match(metrics, /mqtt_broker_source_stored_total 1/)
+  t.match(metrics, /store_seconds_sum 0\.02/)
+})
+
+test('the sweep ends with the last open publish', async (t) => {
+  const { ingest, outbox, clock } = create({ publishTimeoutMs: 20 })
+  for (let round = 0; round < 3; round++) {
+    const outcome = ingest.publish(publishOf())
+    clock.now += 100
+    t.match(await outcome, { kind: 'refused' })
+    outbox.release()
+  }
+  await until(() => ingest.open === 0)
+})

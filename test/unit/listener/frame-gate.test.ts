@@ -1,0 +1,202 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { test, type Test } from 'tap'
+import { FrameGate, type GateLimits } from '../../../lib/listener/frame-gate.ts'
+import { connectBytes, publishBytes, RawMqtt } from '../../support/raw-mqtt.ts'
+import { gateLimits, until } from '../../support/broker.ts'
+
+/** A gate on a real socket, and the device at its other end. The test is the broker. */
+async function openGate (t: Test, limits: Partial<GateLimits> = {}) {
+  const server = createServer({ allowHalfOpen: true })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  const accepted = once(server, 'connection') as Promise<[Socket]>
+  const device = new RawMqtt(connect({ port, host: '127.0.0.1', noDelay: true }))
+  const [socket] = await accepted
+  const gate = new FrameGate({ socket, facts: { listener: 'l', address: 'a' }, limits: { ...gateLimits, ...limits } })
+  t.teardown(() => {
+    gate.destroy()
+    device.socket.destroy()
+    server.close()
+  })
+  return { gate, device, socket }
+}
+
+/** Reads from a gate until so many bytes have come. */
+async function read (gate: FrameGate, bytes: number): Promise<Buffer> {
+  let got = Buffer.alloc(0)
+  while (got.length < bytes) {
+    const chunk = gate.read() as Buffer | null
+    if (chunk === null) await once(gate, 'readable')
+    else got = Buffer.concat([got, chunk])
+  }
+  return got
+}
+
+async function openSession (t: Test, limits: Partial<GateLimits> = {}) {
+  const opened = await openGate(t, limits)
+  opened.device.write(connectBytes())
+  await read(opened.gate, connectBytes().length)
+  opened.gate.sessionAccepted()
+  return opened
+}
+
+test('nothing passes behind CONNECT before the session is accepted', async (t) => {
+  const { gate, device } = await openGate(t)
+  const publish = publishBytes()
+  device.write(Buffer.concat([connectBytes(), publish]))
+  t.ok((await read(gate, connectBytes().length)).equals(connectBytes()))
+  t.equal(gate.read(), null)
+  gate.sessionAccepted()
+  t.ok((await read(gate, publish.length)).equals(publish))
+})
+
+test('PINGREQ does not pass, and what stands around it does', async (t) => {
+  const { gate, device } = await openSession(t)
+  const ping = Buffer.from([0xc0, 0])
+  device.write(Buffer.concat([ping, publishBytes(), ping, ping, publishBytes(), ping]))
+  const both = Buffer.concat([publishBytes(), publishBytes()])
+  t.ok((await read(gate, both.length)).equals(both))
+  for (let count = 0; count < 4; count++) await device.next('pingresp')
+})
+
+test('a half of PINGREQ does not pass either', async (t) => {
+  const { gate, device } = await openSession(t)
+  device.write(Buffer.concat([publishBytes(), Buffer.from([0xc0])]))
+  await read(gate, publishBytes().length)
+  device.write(Buffer.concat([Buffer.from([0]), publishBytes()]))
+  t.ok((await read(gate, publishBytes().length)).equals(publishBytes()))
+  await device.next('pingresp')
+})
+
+test('goes on when half of the publishes are stored and forwarded', async (t) => {
+  const { gate, device } = await openSession(t, { inflightPerClient: 4 })
+  const size = publishBytes().length
+  device.write(Buffer.concat(Array.from({ length: 6 }, () => publishBytes())))
+  await read(gate, 4 * size)
+  t.equal(gate.read(), null)
+  gate.publishStored()
+  gate.publishStored()
+  gate.publishForwarded()
+  t.equal(gate.read(), null, 'stored is not enough')
+  gate.publishForwarded()
+  t.equal((await read(gate, 2 * size)).length, 2 * size)
+})
+
+test('other packets pass at the limit, until a publish comes', async (t) => {
+  const { gate, device } = await openSession(t, { inflightPerClient: 1 })
+  const puback = Buffer.from([0x40, 2, 0, 1])
+  device.write(Buffer.concat([publishBytes(), puback, publishBytes(), puback]))
+  const passed = publishBytes().length + puback.length
+  t.equal((await read(gate, passed)).length, passed)
+  t.equal(gate.read(), null)
+})
+
+test('after quiesce no publish passes, and everything else does', async (t) => {
+  const { gate, device } = await openSession(t)
+  gate.quiesce()
+  const disconnect = Buffer.from([0xe0, 0])
+  device.write(Buffer.concat([disconnect, publishBytes()]))
+  t.ok((await read(gate, 2)).equals(disconnect))
+  t.equal(gate.read(), null)
+})
+
+test('PINGRESP waits for the end of the packet that is being written', async (t) => {
+  const { gate, device } = await openSession(t)
+  const packet = publishBytes({ payload: 'x'.repeat(50) })
+  gate.write(packet.subarray(0, 20))
+  device.send({ cmd: 'pingreq' })
+  device.publish()
+  await read(gate, publishBytes().length)
+  gate.write(Buffer.concat([packet.subarray(20), packet]))
+  await device.next('pingresp')
+  await until(() => device.bytes.length === packet.length * 2 + 2)
+  t.ok(device.bytes.equals(Buffer.concat([packet, Buffer.from([0xd0, 0]), packet])))
+})
+
+test('a device that does not read holds writes back, and is owed a bounded number of PINGRESPs', async (t) => {
+  const { gate, device, socket } = await openSession(t)
+  device.socket.pause()
+  const packet = publishBytes({ payload: Buffer.alloc(100_000) })
+  let written = 0
+  while (gate.write(packet)) {
+    written++
+    await new Promise(setImmediate)
+  }
+  device.write(Buffer.concat([...Array.from({ length: 1000 }, () => Buffer.from([0xc0, 0])), publishBytes()]))
+  await read(gate, publishBytes().length)
+  const waiting = gate.writableLength + socket.writableLength
+  t.ok(waiting < 400_000, `${waiting} bytes wait`)
+  device.socket.resume()
+  await once(gate, 'drain')
+  const pongs = () => device.received.filter(({ cmd }) => cmd === 'pingresp').length
+  await until(() => pongs() > 0 && device.received.filter(({ cmd }) => cmd === 'publish').length > written)
+  t.equal(pongs(), 64)
+})
+
+test('large writes arrive whole, small ones too', async (t) => {
+  const { gate, device } = await openSession(t)
+  const packet = publishBytes({ payload: 'x'.repeat(50_000) })
+  gate.cork()
+  for (let count = 0; count < 5; count++) {
+    gate.write(packet.subarray(0, 10))
+    gate.write(packet.subarray(10))
+  }
+  gate.uncork()
+  await until(() => device.bytes.length === packet.length * 5)
+  t.ok(device.bytes.equals(Buffer.concat([packet, packet, packet, packet, packet])))
+})
+
+test('its end passes when everything before it is answered', async (t) => {
+  const { gate, device } = await openSession(t)
+  device.publish()
+  device.socket.end()
+  await read(gate, publishBytes().length)
+  let hasEnded = false
+  gate.once('end', () => { hasEnded = true })
+  gate.on('readable', () => { gate.read() })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.notOk(hasEnded)
+  gate.publishStored()
+  gate.publishForwarded()
+  await until(() => hasEnded)
+})
+
+test('what was written before it was destroyed still arrives', async (t) => {
+  const { gate, device } = await openSession(t)
+  gate.write(publishBytes({ payload: 'x'.repeat(100_000) }))
+  gate.destroy()
+  t.equal((await device.next('publish')).payload.length, 100_000)
+  await device.closed
+})
+
+test('a device that does not take the last bytes does not keep its connection', async (t) => {
+  const { gate, device, socket } = await openSession(t)
+  device.socket.pause()
+  while (gate.write(publishBytes({ payload: Buffer.alloc(200_000) }))) await new Promise(setImmediate)
+  gate.destroy()
+  await once(socket, 'close')
+})
+
+test('an error of the socket is an error of the gate, once', async (t) => {
+  const { gate, device } = await openSession(t)
+  const errors: Error[] = []
+  gate.on('error', (error) => { errors.push(error) })
+  const closed = new Promise((resolve) => { gate.once('close', resolve) })
+  device.abort()
+  await closed
+  t.match(errors, [{ code: 'ECONNRESET' }])
+  gate.publishStored()
+  gate.publishForwarded()
+  gate.sessionAccepted()
+  gate.refuse(Buffer.from([0]))
+  t.equal(errors.length, 1, 'what comes later is ignored')
+})
+
+test('a rule that is broken closes the connection at once, with the error', async (t) => {
+  const { gate, device } = await openSession(t)
+  const failed = once(gate, 'error')
+  device.write(Buffer.from([0xff]))
+  t.match(await failed, [{ code: 'MBS_ERR_GATE_MALFORMED' }])
+  await device.closed
+})
