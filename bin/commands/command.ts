@@ -1,0 +1,33 @@
+/** What a command of the program is. Its exit code is what `execute` resolves with; errors are thrown. */
+import { parseArgs, type ParseArgsConfig } from 'node:util'
+import { createError, reasonOf } from '../../lib/index.ts'
+
+export interface Command {
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** What `--help` prints. */
+  readonly help: string
+  execute (argv: readonly string[]): Promise<number>
+}
+
+/**
+ * Parses a command's options with node's parseArgs, whose type this is.
+ * @throws MBS_ERR_CLI_USAGE for what is not understood
+ */
+export const parse: <T extends ParseArgsConfig>(argv: readonly string[], config: T) => ReturnType<typeof parseArgs<T>> =
+  (argv, config) => {
+    try {
+      return parseArgs({ ...config, args: [...argv] }) as ReturnType<typeof parseArgs<typeof config>>
+    } catch (error) {
+      throw createError('MBS_ERR_CLI_USAGE', { reason: reasonOf(error).split('. ')[0] ?? '' }, error)
+    }
+  }
+
+/** A port number from an option. @throws MBS_ERR_CLI_USAGE */
+export function port (text: string): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value > 65_535) {
+    throw createError('MBS_ERR_CLI_USAGE', { reason: `--port takes a number from 0 to 65535, not "${text}"` })
+  }
+  return value
+}

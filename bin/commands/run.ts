@@ -1,0 +1,70 @@
+import { createSource, type Source } from '../../lib/index.ts'
+import { parse, port, type Command } from './command.ts'
+
+export const run: Command = {
+  summary: 'run the broker (the default)',
+  help: `Usage: mqtt-broker-source [run] [--config FILE] [--sink URL] [--port N]
+
+  --config FILE  the configuration, in YAML; without it, everything has its default
+  --sink URL     deliver to this URL; K_SINK in the environment does the same
+  --port N       the port of the first listener
+
+Defaults are overridden by the file, the file by the environment (MBS_..., K_...), and that by these options.
+SIGTERM and SIGINT end it in order; a second one ends it at once. Both lose nothing that was acknowledged.
+`,
+  async execute (argv) {
+    const { values } = parse(argv, {
+      options: { config: { type: 'string' }, sink: { type: 'string' }, port: { type: 'string' } }
+    })
+    const source = createSource({
+      file: values.config,
+      flags: {
+        ...(values.sink === undefined ? {} : { sink: values.sink }),
+        ...(values.port === undefined ? {} : { port: port(values.port) })
+      }
+    })
+    const stopped = stopOnSignal(source)
+    await source.start()
+    greet(source)
+    return await stopped
+  }
+}
+
+/** Resolves with the exit code when a signal has ended the source; a second signal ends the process at once. */
+async function stopOnSignal (source: Source): Promise<number> {
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+  })
+  const now = (): void => { process.exit(1) }
+  process.once('SIGTERM', now)
+  process.once('SIGINT', now)
+  await source.close(signal)
+  return 0
+}
+
+/** Tells a person what listens where and what to try next. For machines the log says the same. */
+function greet (source: Source): void {
+  const shown = source.config.sink.kind === 'display'
+  const stream = shown ? process.stdout : process.stderr
+  if (!shown && !process.stderr.isTTY) return
+  const [first] = source.addresses.listeners
+  const events = shown
+    ? 'shown here; --sink URL or K_SINK delivers them over HTTP'
+    : `delivered to ${source.config.sink.url ?? 'no sink yet: they wait in the outbox'}`
+  const outbox = source.config.outbox.store === 'disk' ? `on disk in ${source.config.dataDir}` : 'in memory'
+  const lines = [
+    `mqtt-broker-source ${source.version}`,
+    ...source.addresses.listeners.map(({ protocol, address }) => `  MQTT     ${protocol}://${address}`),
+    `  events   ${events}`,
+    `  outbox   ${outbox}`,
+    `  health   http://${source.addresses.http}/readyz`,
+    `  metrics  http://${source.addresses.http}/metrics`
+  ]
+  if (first?.protocol === 'mqtt') {
+    const at = first.address.split(':').at(-1)
+    const where = at === '1883' ? '' : ` -p ${at}`
+    lines.push('', `Try it from another terminal:  npx mqtt pub${where} -t sensors/temperature -m 74.12`)
+  }
+  stream.write(`${lines.join('\n')}\n\n`)
+}

@@ -1,0 +1,17 @@
+/** The public API: what a program that embeds the source, and the command line, can import. */
+export { checkConfig } from './config/check.ts'
+export { formatConfig } from './config/effective.ts'
+export type { Environment, Flags } from './config/environment.ts'
+export { loadConfig, problemsOf, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './config/load.ts'
+export { formatProblems, type Problem } from './config/problem.ts'
+export { configurationPage, defaultYaml, jsonSchema } from './config/reference.ts'
+export type { Config, ListenerConfig } from './config/schema.ts'
+export {
+  createError, errorTable, EXIT_CONFIG, isMbsError, reasonOf, type ErrorCode, type ErrorDetails, type MbsError
+} from './errors.ts'
+export { readDeadLetters, readOutboxStatus, requeueDeadLetters, type OutboxReport } from './maintenance.ts'
+export type { DeadLetter, StoredEvent } from './message.ts'
+export { createDisplayReceiver } from './sink/display-receiver.ts'
+export { createSource, type Addresses, type Source } from './source.ts'
+export { listMetrics, type MetricDescription } from './telemetry/list-metrics.ts'
+export { VERSION } from './version.ts'

@@ -1,0 +1,86 @@
+/**
+ * What an operator does with the outbox of a program that is not running: look at it, look at its dead letters, put
+ * them back. Beside source.ts; opens the same outbox alone, since two processes cannot share one.
+ */
+import type { Config } from './config/schema.ts'
+import { Cursor } from './delivery/cursor.ts'
+import type { DeadLetter } from './message.ts'
+import type { Outbox } from './outbox/outbox.ts'
+import { createOutbox, SINK_NAME } from './source.ts'
+import { Telemetry } from './telemetry/telemetry.ts'
+
+/** So many are read at a time. */
+const PAGE = { events: 256, bytes: 4 * 1024 * 1024 } as const
+
+export interface OutboxReport {
+  /** Events that the sink has not taken. */
+  readonly waiting: number
+  /** Milliseconds since the epoch at which the oldest of them was stored. */
+  readonly oldestStoredAt: number | undefined
+  readonly bytes: number
+  readonly maxBytes: number
+  readonly deadLetters: number
+  /** Stored events that cannot be read any more. */
+  readonly lostEvents: number
+}
+
+/**
+ * How full the outbox is.
+ * @throws MBS_ERR_OUTBOX_LOCKED while the program runs, MBS_ERR_OUTBOX_DIRECTORY, MBS_ERR_OUTBOX_CORRUPT
+ */
+export async function readOutboxStatus (config: Config): Promise<OutboxReport> {
+  return await withOutbox(config, async (outbox, lostEvents) => {
+    const { bytes, maxBytes, nextSequence, deadLetters } = outbox.stats()
+    const cursor = new Cursor(await outbox.loadCursor(SINK_NAME))
+    const [oldest] = (await outbox.read(cursor.lowest, { events: 1, bytes: 1 })).events
+    const waiting = oldest === undefined ? 0 : nextSequence - oldest.sequence - cursor.beyond
+    return { waiting, oldestStoredAt: oldest?.storedAt, bytes, maxBytes, deadLetters, lostEvents }
+  })
+}
+
+/** Hands every dead letter to `visit`, oldest first. @throws as `readOutboxStatus` */
+export async function readDeadLetters (config: Config, visit: (letter: DeadLetter) => void): Promise<void> {
+  await withOutbox(config, async (outbox) => {
+    for await (const letter of lettersOf(outbox)) visit(letter)
+  })
+}
+
+/**
+ * Puts dead letters back behind what waits, with their ids, so that the next start delivers them.
+ * @param sequences those of the letters; undefined: all
+ * @returns how many were put back
+ * @throws as `readOutboxStatus`, and what `Outbox.append` rejects with
+ */
+export async function requeueDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<number> {
+  return await withOutbox(config, async (outbox) => {
+    let count = 0
+    for await (const { stored } of lettersOf(outbox)) {
+      if (sequences !== undefined && !sequences.has(stored.sequence)) continue
+      // Stored again before the letter goes: a crash in between leaves both, and never neither.
+      await outbox.append(stored.event)
+      await outbox.deleteDeadLetters([stored.sequence])
+      count++
+    }
+    return count
+  })
+}
+
+async function * lettersOf (outbox: Outbox): AsyncGenerator<DeadLetter> {
+  for (let from = 0; ;) {
+    const page = await outbox.readDeadLetters(from, PAGE)
+    const last = page.at(-1)
+    if (last === undefined) return
+    yield * page
+    from = last.stored.sequence + 1
+  }
+}
+
+async function withOutbox<T> (config: Config, use: (outbox: Outbox, lostEvents: number) => Promise<T>): Promise<T> {
+  const outbox = createOutbox(config, new Telemetry({ level: 'silent', format: 'json' }))
+  const { lostEvents } = await outbox.open()
+  try {
+    return await use(outbox, lostEvents)
+  } finally {
+    await outbox.close()
+  }
+}

@@ -1,0 +1,314 @@
+/**
+ * The composition root: builds the stages and hands each the functions it calls. No stage knows the next one.
+ *
+ * Started from sink to listener, so that nothing arrives before it can be stored; closed in the order of the flow, so
+ * that everything accepted is finished. A start that fails closes what it had opened.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
+import { createBroker, type Broker } from './broker/broker.ts'
+import { isLoopback } from './config/addresses.ts'
+import { loadConfig, type LoadOptions } from './config/load.ts'
+import type { Config, ListenerConfig } from './config/schema.ts'
+import { Dispatcher } from './delivery/dispatcher.ts'
+import { createError, reasonOf } from './errors.ts'
+import { createIngest, type Ingest } from './ingest.ts'
+import { ConnectionLimit } from './listener/connection-limit.ts'
+import { Listener } from './listener/listener.ts'
+import { createMapper } from './mapping/mapper.ts'
+import { createDiskOutbox } from './outbox/disk.ts'
+import { createMemoryOutbox } from './outbox/memory.ts'
+import type { Outbox } from './outbox/outbox.ts'
+import { createDisplaySink } from './sink/display-sink.ts'
+import { createHttpSink } from './sink/http-sink.ts'
+import type { Sink } from './sink/sink.ts'
+import { Telemetry } from './telemetry/telemetry.ts'
+import { VERSION } from './version.ts'
+
+/** Where a started source listens, as `host:port`. */
+export interface Addresses {
+  readonly listeners: ReadonlyArray<{ readonly protocol: ListenerConfig['protocol'], readonly address: string }>
+  readonly http: string
+}
+
+/** The names of the sinks: of their cursors on disk, and labels of their metrics. */
+export const SINK_NAME = 'default'
+const DEAD_LETTER_SINK_NAME = 'dead-letters'
+
+const START_FAILED = 'the start failed'
+
+/** What nobody has to choose: no installation is better off with other values. */
+const FIXED = {
+  /** Newest events also kept in memory, so that a sink which keeps up never makes the disk read. */
+  tailCacheBytes: 8 * 1024 * 1024,
+  /** How often a disk that failed is tried again. */
+  reopenMinMs: 500,
+  reopenMaxMs: 10_000,
+  /** A will that could not be stored is tried again after this, and then twice as long; so many at a time. */
+  willRetryMs: 500,
+  maxWaitingWills: 10_000,
+  /** How long a subscriber may take nothing that is sent to it. */
+  drainTimeoutMs: 10_000
+} as const
+
+type Phase = 'new' | 'started' | 'draining' | 'closed'
+
+export class Source {
+  readonly config: Config
+  readonly version = VERSION
+  readonly #telemetry: Telemetry
+  readonly #admin: AdminServer
+  readonly #outbox: Outbox
+  readonly #sink: Sink | undefined
+  readonly #deadLetterSink: Sink | undefined
+  #dispatcher: Dispatcher | undefined
+  #ingest: Ingest | undefined
+  #broker: Broker | undefined
+  #listeners: Listener[] = []
+  #addresses: Addresses = { listeners: [], http: '' }
+  #phase: Phase = 'new'
+  #starting: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  /** Use `createSource`. */
+  constructor (config: Config) {
+    this.config = config
+    this.#telemetry = new Telemetry(config.log)
+    this.#sink = createSink(config)
+    this.#deadLetterSink = createDeadLetterSink(config)
+    this.#outbox = createOutbox(config, this.#telemetry)
+    this.#admin = createAdminServer({
+      host: config.http.host,
+      port: config.http.port,
+      telemetry: this.#telemetry,
+      state: {
+        started: () => this.#phase !== 'new',
+        draining: () => this.#phase === 'draining' || this.#phase === 'closed',
+        outbox: () => this.#outbox.stats(),
+        sink: () => ({ configured: this.#sink !== undefined, state: this.#dispatcher?.state ?? 'none' })
+      }
+    })
+  }
+
+  /** Where the program's own messages go, for whoever embeds it. */
+  get log (): Logger {
+    return this.#telemetry.log
+  }
+
+  /** Where it listens; complete once `start` has resolved. */
+  get addresses (): Addresses {
+    return this.#addresses
+  }
+
+  /**
+   * Opens the outbox, then everything up to the listeners. Idempotent.
+   * @throws what keeps it from running: MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*, MBS_ERR_HTTP_BIND;
+   * MBS_ERR_SOURCE_CLOSED after `close`
+   */
+  start (): Promise<void> {
+    if (this.#starting === undefined && this.#closing !== undefined) {
+      return Promise.reject(createError('MBS_ERR_SOURCE_CLOSED'))
+    }
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  /**
+   * Ends it in order: readiness off, no new connections, open publishes finished, clients disconnected, deliveries
+   * under way finished within `delivery.grace`, outbox closed. Idempotent. Loses nothing acknowledged, whenever called.
+   * @param reason for the log
+   */
+  close (reason = 'close() was called'): Promise<void> {
+    this.#closing ??= this.#close(reason)
+    return this.#closing
+  }
+
+  async #start (): Promise<void> {
+    try {
+      const http = await this.#admin.start()
+      this.#telemetry.listening({ what: `http ${this.config.http.host}:${this.config.http.port}`, address: http })
+      const { receipts } = await this.#outbox.open()
+      await this.#startDelivery()
+      this.#ingest = createIngest({
+        map: createMapper({ name: this.config.name, overrides: this.config.events.overrides.extensions }),
+        outbox: this.#outbox,
+        receipts,
+        receiptLimit: this.config.outbox.receipts,
+        publishTimeoutMs: this.config.limits.publishTimeout,
+        willRetryMs: FIXED.willRetryMs,
+        maxWaitingWills: FIXED.maxWaitingWills,
+        telemetry: this.#telemetry,
+        now: () => performance.now()
+      })
+      this.#observe(this.#ingest)
+      this.#broker = await this.#startBroker(this.#ingest)
+      this.#addresses = { listeners: await this.#startListeners(this.#broker), http }
+      this.#phase = 'started'
+      this.#telemetry.started({ version: VERSION, name: this.config.name })
+    } catch (error) {
+      await this.close(START_FAILED)
+      throw error
+    }
+  }
+
+  async #startDelivery (): Promise<void> {
+    const { delivery } = this.config
+    const sink = this.#sink
+    if (sink === undefined) {
+      this.#telemetry.sinkMissing()
+      return
+    }
+    this.#telemetry.sinkConfigured({ sink: sink.name, destination: sink.destination })
+    this.#dispatcher = new Dispatcher({
+      outbox: this.#outbox,
+      sink,
+      ...(this.#deadLetterSink === undefined ? {} : { deadLetterSink: this.#deadLetterSink }),
+      concurrency: delivery.concurrency,
+      retry: delivery.retry,
+      backoffPolicy: delivery.backoffPolicy,
+      backoffDelayMs: delivery.backoffDelay,
+      backoffMaxMs: delivery.backoffMax,
+      retryAfterMaxMs: delivery.retryAfterMax,
+      checkpointMs: delivery.checkpoint,
+      deadLetterKeep: delivery.deadLetterKeep,
+      telemetry: this.#telemetry
+    })
+    await this.#dispatcher.start()
+  }
+
+  #observe (ingest: Ingest): void {
+    this.#telemetry.observe({
+      outbox: () => this.#outbox.stats(),
+      oldestStoredAt: () => this.#dispatcher?.oldestStoredAt(),
+      delivery: () => this.#dispatcher?.stats() ?? { waiting: this.#outbox.stats().events, inFlight: 0 },
+      openPublishes: () => ingest.open
+    })
+  }
+
+  async #startBroker (ingest: Ingest): Promise<Broker> {
+    const { connectTimeout, topicBytes, topicLevels } = this.config.limits
+    return await createBroker({
+      publish: (publish) => ingest.publish(publish),
+      canStore: () => this.#outbox.stats().status !== 'failed',
+      limits: { topicBytes, topicLevels, connectTimeoutMs: connectTimeout, drainTimeoutMs: FIXED.drainTimeoutMs },
+      telemetry: this.#telemetry
+    })
+  }
+
+  async #startListeners (broker: Broker): Promise<Addresses['listeners']> {
+    const { limits } = this.config
+    const connections = new ConnectionLimit(limits.connections)
+    this.#listeners = this.config.listeners.map(({ protocol, host, port, tls }) => new Listener({
+      protocol,
+      host,
+      port,
+      tls,
+      limits: {
+        packetBytes: limits.packetBytes,
+        inflightPerClient: limits.inflightPerClient,
+        connectTimeoutMs: limits.connectTimeout,
+        packetTimeoutMs: limits.packetTimeout,
+        subscriptionsPerPacket: limits.subscriptionsPerPacket
+      },
+      connections,
+      handle: (gate) => { broker.handle(gate) },
+      telemetry: this.#telemetry
+    }))
+    const addresses = []
+    for (const [at, listener] of this.#listeners.entries()) {
+      const { protocol, host, port } = this.config.listeners[at] as ListenerConfig
+      const address = await listener.start()
+      this.#telemetry.listening({ what: `${protocol} ${host}:${port}`, address })
+      if (!isLoopback(host)) this.#telemetry.anonymousListener({ listener: `${protocol} ${host}:${port}` })
+      addresses.push({ protocol, address })
+    }
+    return addresses
+  }
+
+  async #close (reason: string): Promise<void> {
+    this.#phase = 'draining'
+    this.#telemetry.stopping({ reason })
+    // A start under way is let finish: what it opens has to be closed.
+    if (reason !== START_FAILED) await this.#starting?.catch(() => {})
+    await Promise.all(this.#listeners.map(async (listener) => { await listener.stopAccepting() }))
+    await this.#broker?.quiesce()
+    await this.#broker?.close()
+    await Promise.all(this.#listeners.map(async (listener) => { await listener.close() }))
+    await this.#ingest?.close()
+    await this.#dispatcher?.close(this.config.delivery.grace)
+    await this.#sink?.close()
+    await this.#deadLetterSink?.close()
+    await this.#outbox.close()
+    await this.#admin.close()
+    this.#phase = 'closed'
+    this.#telemetry.stopped()
+  }
+}
+
+/**
+ * Makes a source from its settings, given as an object, a file, or the environment. Nothing is opened before `start`.
+ * @throws MBS_ERR_CONFIG_* (all mistakes at once), MBS_ERR_SINK_URL, MBS_ERR_SINK_CA
+ */
+export function createSource (options: LoadOptions = {}): Source {
+  const { config, warnings } = loadConfig(options)
+  const source = new Source(config)
+  for (const warning of warnings) source.log.warn(warning)
+  return source
+}
+
+/** The outbox that a configuration asks for; not opened. */
+export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry): Outbox {
+  const { tailCacheBytes, reopenMinMs, reopenMaxMs } = FIXED
+  const options = {
+    maxBytes: outbox.maxBytes,
+    holdTimeoutMs: outbox.holdTimeout,
+    receiptLimit: outbox.receipts,
+    tailCacheBytes,
+    reopenMinMs,
+    reopenMaxMs,
+    telemetry
+  }
+  switch (outbox.store) {
+    case 'disk': return createDiskOutbox({ ...options, directory: join(dataDir, 'outbox') })
+    case 'memory': return createMemoryOutbox(options)
+  }
+}
+
+/** Undefined: events wait until there is a sink. */
+function createSink ({ sink, delivery }: Config): Sink | undefined {
+  if (sink.kind === 'display') return createDisplaySink({ name: SINK_NAME, stream: process.stdout })
+  if (sink.url === undefined) return undefined
+  const ca = [...readCa(sink.ca), ...(sink.caText === undefined ? [] : [sink.caText])]
+  return httpSink(SINK_NAME, sink.url, ca, sink, delivery.concurrency)
+}
+
+/** One connection: dead letters are few and sent one after the other. */
+function createDeadLetterSink ({ sink, delivery: { deadLetterSink } }: Config): Sink | undefined {
+  if (deadLetterSink === undefined) return undefined
+  return httpSink(DEAD_LETTER_SINK_NAME, deadLetterSink.url, readCa(deadLetterSink.ca), sink, 1)
+}
+
+function httpSink (name: string, url: string, ca: string[], settings: Config['sink'], connections: number): Sink {
+  return createHttpSink({
+    name,
+    url,
+    ca,
+    connections,
+    contentMode: settings.contentMode,
+    timeoutMs: settings.timeout,
+    keepAliveMs: settings.keepAlive,
+    socketMaxAgeMs: settings.socketMaxAge,
+    userAgent: `mqtt-broker-source/${VERSION}`
+  })
+}
+
+function readCa (file: string | undefined): string[] {
+  if (file === undefined) return []
+  try {
+    return [readFileSync(file, 'utf8')]
+  } catch (error) {
+    throw createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
+  }
+}
