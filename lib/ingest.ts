@@ -5,11 +5,11 @@
  * calls, so that the events of a device are stored in the order in which it sent them; every call has an outcome within
  * a bound. It never throws and never rejects: the broker's hook cannot bear either.
  */
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createError, reasonOf, type MbsError } from './errors.ts'
+import { EventIds } from './ingest/event-ids.ts'
 import { OpenPublishes, type IngestOutcome } from './ingest/open-publishes.ts'
-import { Retransmissions } from './ingest/retransmissions.ts'
+import { Retransmissions, type RememberedReceipt } from './ingest/retransmissions.ts'
 import type { Event, Publish } from './message.ts'
 import type { Outbox, Receipt } from './outbox/outbox.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
@@ -54,6 +54,7 @@ export function createIngest (options: IngestOptions): Ingest {
 class PublishPath implements Ingest {
   readonly #options: IngestOptions
   readonly #open: OpenPublishes
+  readonly #ids = new EventIds()
   readonly #retransmissions: Retransmissions
   /** Aborted when nothing is to be tried again. */
   readonly #quiet = new AbortController()
@@ -64,7 +65,7 @@ class PublishPath implements Ingest {
   constructor (options: IngestOptions) {
     const { publishTimeoutMs, now, telemetry, receipts, receiptLimit } = options
     this.#options = options
-    this.#retransmissions = new Retransmissions({ limit: receiptLimit, receipts, newId: randomUUID })
+    this.#retransmissions = new Retransmissions({ limit: receiptLimit, receipts, ids: this.#ids })
     this.#open = new OpenPublishes({
       timeoutMs: publishTimeoutMs,
       now,
@@ -87,7 +88,7 @@ class PublishPath implements Ingest {
       const receipt = publish.messageId === undefined
         ? undefined
         : this.#retransmissions.receiptOf(publish, publish.messageId)
-      const event = this.#options.map(publish, receipt?.eventId ?? randomUUID())
+      const event = this.#options.map(publish, receipt?.eventId ?? this.#ids.textOf(this.#ids.next()))
       return publish.will ? this.#keep(this.#untilStored(event)) : this.#append(event, receipt)
     } catch (error) {
       return Promise.resolve(refused(createError('MBS_ERR_INGEST_MAPPING', { reason: reasonOf(error) }, error)))
@@ -105,7 +106,7 @@ class PublishPath implements Ingest {
     this.#closed = true
   }
 
-  #append (event: Event, receipt: Receipt | undefined): Promise<IngestOutcome> {
+  #append (event: Event, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
     try {
       return this.#open.add(this.#options.outbox.append(event, receipt), receipt)
     } catch (error) {

@@ -3,7 +3,7 @@
  * when it takes too long. They are looked through by one coarse timer; none has a timer of its own.
  */
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
-import type { Receipt } from '../outbox/outbox.ts'
+import type { RememberedReceipt } from './retransmissions.ts'
 
 /** What became of a publish. */
 export type IngestOutcome =
@@ -17,12 +17,12 @@ export interface OpenPublishesOptions {
   /** Milliseconds, of a clock that never jumps. */
   readonly now: () => number
   /** Called for each that was stored in time. @param seconds since its arrival */
-  readonly stored: (receipt: Receipt | undefined, seconds: number) => void
+  readonly stored: (receipt: RememberedReceipt | undefined, seconds: number) => void
 }
 
 interface Entry {
   readonly startedAt: number
-  readonly receipt: Receipt | undefined
+  readonly receipt: RememberedReceipt | undefined
   readonly resolve: (outcome: IngestOutcome) => void
 }
 
@@ -46,7 +46,7 @@ export class OpenPublishes {
   }
 
   /** The outcome of an append that has been started. Never rejects. */
-  add (append: Promise<void>, receipt: Receipt | undefined): Promise<IngestOutcome> {
+  add (append: Promise<void>, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
     return new Promise((resolve) => {
       const entry = { startedAt: this.#options.now(), receipt, resolve }
       this.#entries.add(entry)

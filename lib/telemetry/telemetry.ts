@@ -6,7 +6,7 @@
  */
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
-import type { MbsError } from '../errors.ts'
+import { createError, type MbsError } from '../errors.ts'
 import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
 import type { QoS } from '../message.ts'
 import { createLogger, type LogOptions } from './logger.ts'
@@ -188,7 +188,8 @@ export class Telemetry {
   /** Stored events cannot be read any more. */
   eventsLost (count: number, reason: string): void {
     this.#metrics.lost += count
-    this.log.error({ code: 'MBS_ERR_OUTBOX_DAMAGED', count, reason }, 'stored events are damaged and cannot be read')
+    const { code, help, message } = createError('MBS_ERR_OUTBOX_DAMAGED', { count, reason })
+    this.log.error({ code, count, reason, help }, message)
   }
 
   outboxFailed (error: MbsError): void {

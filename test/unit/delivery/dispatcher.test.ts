@@ -402,6 +402,30 @@ void test('an outbox that fails is asked again, and nothing is lost', async (t) 
   t.ok(lines.of('unexpected failure: read the outbox').length > 0)
 })
 
+void test('a head that cannot be read any more is passed, also as a probe or behind one', async (t) => {
+  const watched = await createWatchedOutbox(t)
+  const { outbox } = watched
+  const damaged = new Set<number>()
+  const readMany: typeof outbox.readMany = async (sequences) =>
+    (await outbox.readMany(sequences)).filter(({ sequence }) => !damaged.has(sequence))
+  const partly = Object.create(outbox, { readMany: { value: readMany } }) as typeof outbox
+  const { append, clock, deadLetters, dispatcher, drained, sink } =
+    await createRig(t, { outbox: { ...watched, outbox: partly }, retry: 1 })
+  let up = false
+  sink.script = () => up ? 202 : unreachable
+  await append('a', 3)
+  await append('b', 3)
+  await dispatcher.start()
+  await clock.until(() => dispatcher.state === 'down')
+  damaged.add(1)
+  damaged.add(5)
+  await clock.pass(3_600_000)
+  up = true
+  await drained()
+  t.same(new Set(sink.taken), new Set(['a-1', 'a-2', 'b-0', 'b-2']))
+  t.same(await deadLetters(), [])
+})
+
 void test('a sink that throws, or gives up unasked, is tried again', async (t) => {
   const clock = new FakeClock()
   const sink = new ScriptedSink(clock)
