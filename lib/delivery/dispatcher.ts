@@ -203,10 +203,10 @@ export class Dispatcher {
     const outcome = await this.#send(stored)
     try {
       this.#settle(lane, stored, outcome, startedAt, false)
+      this.#pump()
     } catch (error) {
       this.#options.telemetry.unexpected(error, 'delivery')
     }
-    this.#pump()
   }
 
   async #send (stored: StoredEvent): Promise<Outcome> {

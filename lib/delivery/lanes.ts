@@ -240,21 +240,26 @@ export class Lanes {
     }
   }
 
-  /** What to load next: at most `max` sequences, at least one of the first hungry lane. Asks once only. */
+  /**
+   * What to load next: about `max` sequences at most. While there is no room for more events, a lane with nothing
+   * loaded still gets its head, and the others have to ask again.
+   */
   requests (max: number): LoadRequest[] {
     const requests: LoadRequest[] = []
-    let left = max
+    const { loadedEvents, loadedBytes } = this.#limits
+    let events = Math.min(max, loadedEvents - this.#loadedEvents)
+    let bytes = loadedBytes - this.#loadedBytes
     for (const lane of this.#hungry) {
-      if (left <= 0) break
-      const sequences: number[] = []
-      const end = lane.first + Math.min(waiting(lane), this.#target(lane))
-      for (let i = lane.first + lane.loaded; i < end; i++) {
-        const item = lane.queue[i]
-        if (typeof item === 'number') sequences.push(item)
-      }
+      const least = lane.loaded === 0 ? 1 : 0
+      const room = Math.min(events, Math.floor(bytes / lane.eventBytes), this.#target(lane) - lane.loaded)
+      const begin = lane.first + lane.loaded
+      const sequences = lane.queue.slice(begin, begin + Math.max(least, room)).filter((item) => typeof item === 'number')
       this.#hungry.delete(lane)
-      left -= sequences.length
-      if (sequences.length > 0) requests.push({ lane, sequences })
+      if (sequences.length === 0) continue
+      requests.push({ lane, sequences })
+      events -= sequences.length
+      bytes -= sequences.length * lane.eventBytes
+      if (requests.length === max) break
     }
     return requests
   }

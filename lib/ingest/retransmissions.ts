@@ -12,7 +12,7 @@ import type { Receipt } from '../outbox/outbox.ts'
 import type { EventIds } from './event-ids.ts'
 
 export interface RetransmissionsOptions {
-  /** At least 1. */
+  /** How many are remembered; one in any case. */
   readonly limit: number
   /** What was remembered before a restart, oldest first. */
   readonly receipts: readonly Receipt[]
@@ -45,8 +45,9 @@ export class Retransmissions {
   readonly #recovered: string[]
   #serial = 0
 
-  constructor ({ limit, receipts, ids }: RetransmissionsOptions) {
-    this.#ids = ids
+  constructor (options: RetransmissionsOptions) {
+    const limit = Math.max(1, options.limit)
+    this.#ids = options.ids
     this.#limit = limit
     this.#clients = new Uint32Array(limit)
     this.#messageIds = new Uint16Array(limit)
@@ -55,7 +56,7 @@ export class Retransmissions {
     this.#isAnswered = new Uint8Array(limit)
     this.#nextOf = new Int32Array(limit)
     this.#firstOf = new Int32Array(2 ** Math.ceil(Math.log2(limit + 1))).fill(NONE)
-    const newest = receipts.slice(-limit)
+    const newest = options.receipts.slice(-limit)
     this.#recovered = newest.map(({ eventId }) => eventId)
     for (const [index, { clientId, messageId, digest }] of newest.entries()) {
       const serial = this.#remember(hashOf(clientId), messageId, digest, -1 - index)

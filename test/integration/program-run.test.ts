@@ -129,18 +129,20 @@ test('a second signal ends it at once, and nothing acknowledged is lost', async 
 
 test('what keeps it from running is told with code, sentence and remedy', async (t) => {
   const config = (text: string) => `${t.testdir({ 'config.yaml': text })}/config.yaml`
-  const cases: Array<[name: string, args: string[], env: Record<string, string>, code: number, expected: RegExp]> = [
-    ['an unknown command', ['deliver'], {}, 78, /^MBS_ERR_CLI_USAGE: .*"deliver".*\n {2}Run `mqtt-broker-source --help`/],
-    ['an unknown option', ['run', '--snik', 'x'], {}, 78, /^MBS_ERR_CLI_USAGE: .*--snik/],
-    ['a port that is none', ['--port', '70000'], {}, 78, /^MBS_ERR_CLI_USAGE: .*70000/],
-    ['a file that is not there', ['--config', 'none.yaml'], {}, 78, /^MBS_ERR_CONFIG_FILE: .*none\.yaml/],
-    ['no YAML', ['--config', config('a: [')], {}, 78, /^MBS_ERR_CONFIG_SYNTAX: /],
-    ['a sink that is no URL', ['--sink', 'nowhere'], {}, 78, /MBS_ERR_SINK_URL|sink\.url/],
-    ['a mistyped variable', ['run'], { MBS_SNIK_URL: 'http://x/' }, 78, /MBS_SINK_URL/]
+  const cases: Array<[name: string, args: string[], env: Record<string, string>, code: string, expected: RegExp]> = [
+    ['an unknown command', ['deliver'], {}, 'MBS_ERR_CLI_USAGE', /"deliver".*\n {2}Run `mqtt-broker-source --help`/],
+    ['an unknown option', ['run', '--snik', 'x'], {}, 'MBS_ERR_CLI_USAGE', /--snik/],
+    ['a word too many', ['run', 'fast'], {}, 'MBS_ERR_CLI_USAGE', /fast/],
+    ['a port that is none', ['--port', '70000'], {}, 'MBS_ERR_CLI_USAGE', /70000/],
+    ['a file that is not there', ['--config', 'none.yaml'], {}, 'MBS_ERR_CONFIG_FILE', /none\.yaml/],
+    ['no YAML', ['--config', config('a: [')], {}, 'MBS_ERR_CONFIG_SYNTAX', /config\.yaml/],
+    ['a sink that is no URL', ['--sink', 'nowhere'], {}, 'MBS_ERR_CONFIG_INVALID', /sink\.url.*nowhere.*MBS_ERR_SINK_URL/s],
+    ['a mistyped variable', ['run'], { MBS_SNIK_URL: 'http://x/' }, 'MBS_ERR_CONFIG_INVALID', /MBS_SINK_URL/]
   ]
   for (const [name, args, env, code, expected] of cases) {
     const program = spawnProgram(t, args, { cwd: '/', env: { ...ANYWHERE, ...env } })
-    t.equal((await program.exited).code, code, `${name}: exit code`)
+    t.equal((await program.exited).code, 78, `${name}: exit code`)
+    t.equal(program.stderr.split(':')[0], code, name)
     t.match(program.stderr, expected, name)
     t.notMatch(program.stderr, /\n {4}at /, `${name}: no stack trace`)
   }

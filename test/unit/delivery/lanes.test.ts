@@ -86,6 +86,23 @@ void test('a lane whose head fails gives everything back and asks for its head o
   t.same(lanes.requests(100).map(({ sequences }) => sequences), [[2, 3, 4]], 'afterwards it fills up again')
 })
 
+void test('without room for more events, lanes with nothing loaded get their heads and no more', async (t) => {
+  const lanes = new Lanes({ ...limits, laneEvents: 4, loadedEvents: 5 })
+  for (let i = 1; i <= 12; i++) lanes.add(stored(i, `k${i % 3}`))
+  t.equal(lanes.loadedEvents, 12)
+  for (const key of ['k0', 'k1']) {
+    const lane = laneOf(lanes, key)
+    lanes.claim(lane)
+    lanes.park(lane)
+    lanes.resume(lane)
+  }
+  t.equal(lanes.loadedEvents, 4)
+  t.same(lanes.requests(100).map(({ sequences }) => sequences), [[3], [1]])
+  const other = lanes.take() as Lane
+  lanes.advance(other)
+  t.equal(lanes.hungry, 0)
+})
+
 void test('what cannot be read any more is dropped, and the lane goes on or ends', async (t) => {
   const lanes = new Lanes(limits)
   for (let i = 1; i <= 4; i++) lanes.add(stored(i, i < 4 ? 'a' : 'b'))
