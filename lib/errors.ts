@@ -128,10 +128,9 @@ const table = {
     help: 'Check the network and whether the client keeps up; subscribe to less.'
   },
   MBS_ERR_BROKER_UNAVAILABLE: {
-    message: 'The broker cannot store publishes at the moment and refuses new sessions.',
+    message: 'The broker cannot store publishes at the moment; the connection was closed.',
     help: 'The device tries again by itself; see the log and /readyz for why the outbox does not store.',
-    retryable: true,
-    connack: 3
+    retryable: true
   },
 
   // ---- ingest -----------------------------------------------------------------------------------------------------

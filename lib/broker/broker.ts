@@ -35,7 +35,7 @@ const FLUSH_TURNS = 3
 export interface BrokerOptions {
   /** Stores the event of a publish. */
   readonly publish: StorePublish
-  /** False while publishes cannot be stored: new sessions are refused with CONNACK 3. */
+  /** False while publishes cannot be stored: connections are closed at CONNECT. */
   readonly canStore: () => boolean
   readonly limits: BrokerLimits & {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
@@ -86,7 +86,6 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   }))
   const internals = internalsOf(aedes)
   unreleased.attach(internals.persistence)
-  repairPubrel(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
     if (packet.returnCode === 0) gateOf(client).sessionAccepted()

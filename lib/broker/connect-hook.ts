@@ -29,7 +29,8 @@ export function createConnectHook ({ limits, canAccept }: ConnectHookOptions): A
     const problem = connectProblem(packet, limits) ??
       (canAccept() ? undefined : createError('MBS_ERR_BROKER_UNAVAILABLE'))
     if (problem !== undefined) {
-      connection.refuse(connackOf(packet, problem))
+      const connack = connackOf(packet, problem)
+      if (connack !== undefined) connection.refuse(connack)
       callback(problem, false)
       return
     }
@@ -65,7 +66,11 @@ function clientIdProblem (clientId: string, isMqtt31: boolean, clean: boolean): 
   return clientId.length > max ? `it has ${clientId.length} characters of ${max} allowed` : undefined
 }
 
-function connackOf (packet: ConnectPacket, problem: MbsError): Buffer {
-  if (packet.protocolVersion === 5) return CONNACK_MQTT5
-  return Buffer.from([0x20, 2, 0, problem.connack as number])
+/**
+ * None for what passes by itself: MQTT.js, for one, never connects again after a CONNACK that refuses, "server
+ * unavailable" among them. A connection that is closed makes every client come back.
+ */
+function connackOf (packet: ConnectPacket, problem: MbsError): Buffer | undefined {
+  if (problem.connack === undefined) return undefined
+  return packet.protocolVersion === 5 ? CONNACK_MQTT5 : Buffer.from([0x20, 2, 0, problem.connack])
 }

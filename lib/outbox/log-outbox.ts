@@ -151,7 +151,6 @@ export class LogOutbox implements Outbox {
       for (const { from, to } of found.missing) this.#losses.add(from, to)
       this.#trimmed = 0
       this.#tail.clear()
-      this.#reader.reset()
       this.#database = database
       if (this.#closing === undefined) this.#committer.resume(database)
       this.#access.open(database)

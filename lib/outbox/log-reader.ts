@@ -59,13 +59,6 @@ export class LogReader {
     return await turn
   }
 
-  /** What was read ahead is not valid any more: another database is open. */
-  reset (): void {
-    this.#ahead = []
-    this.#known = []
-    this.#boundary = 0
-  }
-
   async readMany (sequences: readonly number[]): Promise<StoredEvent[]> {
     const events: StoredEvent[] = []
     let block: BlockReader | undefined

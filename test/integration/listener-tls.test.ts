@@ -118,11 +118,11 @@ test('closing ends sessions and handshakes', async (t) => {
 })
 
 test('a refusal arrives over TLS as well', async (t) => {
-  const { port } = await startBroker(t, { tls: plain, canStore: () => false })
+  const { port } = await startBroker(t, { tls: plain })
   const socket = connect({ port, host: 'localhost', ca: certificates.read('ca.crt') })
   const client = new RawMqtt(socket)
-  socket.once('secureConnect', () => { client.write(connectBytes()) })
-  t.equal((await client.next('connack')).returnCode, 3)
+  socket.once('secureConnect', () => { client.write(connectBytes({ clientId: 'x'.repeat(257) })) })
+  t.equal((await client.next('connack')).returnCode, 2)
   await client.closed
 })
 
