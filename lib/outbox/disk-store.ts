@@ -5,7 +5,7 @@
  * Must never let LevelDB begin anew where there are events: without its CURRENT file it would, and delete them.
  */
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { createError, reasonOf } from '../errors.ts'
 import type { Database, Evidence, OpenedDatabase, Store } from './database.ts'
@@ -41,7 +41,7 @@ export class DiskStore implements Store {
 
   async inspect (): Promise<Evidence> {
     try {
-      await mkdir(this.location, { recursive: true })
+      await this.#makeDirectory()
       const files = await this.#files()
       const closedAt = await this.#closedAt()
       let span: WalSpan | undefined
@@ -76,6 +76,17 @@ export class DiskStore implements Store {
 
   async closed (next: number): Promise<void> {
     await writeFile(this.#path(MARKER), JSON.stringify({ next }))
+  }
+
+  /** Makes the directory; what is stored in it must not vanish in a power cut because its own entry was not on disk. */
+  async #makeDirectory (): Promise<void> {
+    const path = resolve(this.location)
+    const made = await mkdir(path, { recursive: true })
+    if (made === undefined) return
+    for (let parent = dirname(path); parent.length >= dirname(made).length; parent = dirname(parent)) {
+      await syncDirectory(parent)
+      if (parent === dirname(parent)) break
+    }
   }
 
   async #opened (database: Database, repaired: string | undefined): Promise<OpenedDatabase> {
@@ -145,6 +156,16 @@ export class DiskStore implements Store {
 
   #directoryError (cause: unknown) {
     return createError('MBS_ERR_OUTBOX_DIRECTORY', { directory: this.location, reason: reasonOf(cause) }, cause)
+  }
+}
+
+/** Not every system lets a directory be opened, and not every user may read it: then its file system has to do. */
+async function syncDirectory (path: string): Promise<void> {
+  const directory = await open(path).catch(() => undefined)
+  try {
+    await directory?.sync()
+  } finally {
+    await directory?.close()
   }
 }
 

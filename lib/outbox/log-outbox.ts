@@ -260,8 +260,9 @@ export class LogOutbox implements Outbox {
   }
 
   #status (): OutboxStatus {
-    if (this.#closing !== undefined || this.#opening === undefined) return 'closed'
+    if (this.#closing !== undefined) return 'closed'
     if (this.#failing) return 'failed'
+    if (this.#database === undefined) return 'closed'
     return this.#committer.full || this.#state.bytes >= this.#options.maxBytes ? 'full' : 'ready'
   }
 

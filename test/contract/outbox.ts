@@ -154,6 +154,10 @@ export function outboxContract (name: string, create: OutboxFactory): void {
     t.match(outbox.stats(), { events: 0, bytes: 0, nextSequence: 101 }, 'nothing is left')
     await outbox.append(eventOf(101))
     t.same((await readAll(outbox)).sequences, [101], 'sequences go on')
+    for (let number = 102; number <= 1500; number++) await outbox.append(eventOf(number, { data: Buffer.alloc(0) }))
+    await outbox.trim(1500)
+    t.same((await readAll(outbox)).sequences, [1500], 'more blocks than one write removes')
+    t.equal(outbox.stats().events, 1)
   })
 
   void test(`${name}: counts nothing as lost that is trimmed while it is read`, async (t) => {
@@ -323,8 +327,16 @@ export function outboxContract (name: string, create: OutboxFactory): void {
     const outbox = await opened(t, { maxBytes: 1200 })
     await outbox.append(eventOf(1, { data: Buffer.alloc(900) }))
     const held = outbox.append(eventOf(2, { data: Buffer.alloc(900) }))
+    await outbox.saveCursor('main', { lowest: 1, beyond: new Uint8Array(0) })
+    t.equal(outbox.stats().held, 1)
     await Promise.all([t.rejects(held, { code: 'MBS_ERR_OUTBOX_CLOSED' }), outbox.close()])
     await outbox.settled()
+
+    const other = await opened(t, { maxBytes: 1200 })
+    const both = [eventOf(1, { data: Buffer.alloc(900) }), eventOf(2, { data: Buffer.alloc(900) })]
+    const results = Promise.allSettled(both.map((event) => other.append(event)))
+    await other.close()
+    t.match(await results, [{ status: 'fulfilled' }, { status: 'rejected', reason: { code: 'MBS_ERR_OUTBOX_CLOSED' } }])
   })
 
   void test(`${name}: closes without having been opened`, async (t) => {

@@ -74,8 +74,25 @@ void test('counts exactly what a damaged byte in the last batch cost, and recove
   await outbox.append(eventOf(118))
   t.equal(outbox.stats().nextSequence, 119, 'the lost sequences are not used again')
   await outbox.close()
+
   const again = await openDisk(t, copy)
-  t.equal((await readAll(again.outbox)).ids.at(-1), 'event-118')
+  t.match(await readAll(again.outbox), { lost: 17 })
+  await again.outbox.trim(118)
+  t.equal(again.outbox.stats().events, 1)
+  const trimmed = await openDisk(t, crashCopy(copy, join(directory, 'c')))
+  t.match(trimmed.recovery, { firstSequence: 118, lostEvents: 0 }, 'what has been passed is not missed any more')
+  t.same((await readAll(trimmed.outbox)).ids, ['event-118'])
+})
+
+void test('never uses a sequence twice where the marks alone know of it', async (t) => {
+  const directory = t.testdir()
+  const first = await openDisk(t, join(directory, 'a'))
+  await appendAll(first.outbox, 1, 10)
+  await first.outbox.trim(11)
+  const second = await openDisk(t, crashCopy(join(directory, 'a'), join(directory, 'b')))
+  t.equal(second.recovery.nextSequence, 11)
+  const third = await openDisk(t, crashCopy(join(directory, 'b'), join(directory, 'c')))
+  t.match(third.recovery, { firstSequence: 11, nextSequence: 11, lostEvents: 0, unclean: true })
 })
 
 void test('counts what a damaged byte in the middle of the log cost, behind it as well', async (t) => {

@@ -8,11 +8,13 @@ export class FaultyStore implements Store {
   readonly location
   readonly #store: Store
   #gate: Promise<void> = Promise.resolve()
+  #answerGate: Promise<void> = Promise.resolve()
   #entered: Array<() => void> = []
+  #written: Array<() => void> = []
   /** Asked before each write: whether it fails, and if so before or after the bytes have been written. */
   fault: (operations: readonly BatchOperation[]) => WriteFault = () => 'none'
-  /** Asked before each reading call: throws what it wants to fail with. */
-  readFault: () => void = () => {}
+  /** Called before each reading call: throws what it wants to fail with, or keeps it waiting. */
+  readFault: () => void | Promise<void> = () => {}
   /** Writes that have been asked for, and those asked for with an fsync. */
   batches = 0
   synced = 0
@@ -37,9 +39,21 @@ export class FaultyStore implements Store {
     return release
   }
 
+  /** Writes are done, but nobody learns of it until the returned function is called. */
+  stopAnswers (): () => void {
+    let release = (): void => {}
+    this.#answerGate = new Promise((resolve) => { release = resolve })
+    return release
+  }
+
   /** Resolves when the next write has been asked for. */
   nextWrite (): Promise<void> {
     return new Promise((resolve) => { this.#entered.push(resolve) })
+  }
+
+  /** Resolves when the next write has been done, which its caller may not know yet. */
+  nextWritten (): Promise<void> {
+    return new Promise((resolve) => { this.#written.push(resolve) })
   }
 
   inspect (): Promise<Evidence> {
@@ -70,24 +84,26 @@ export class FaultyStore implements Store {
           await this.#gate
           if (fault === 'before') throw ioError('No space left on device')
           await database.batch(operations, options)
+          for (const written of this.#written.splice(0)) written()
+          await this.#answerGate
           if (fault === 'after') throw ioError('Disk quota exceeded')
         } finally {
           this.#atOnce--
         }
       },
       get: async (key) => {
-        this.readFault()
+        await this.readFault()
         return await database.get(key)
       },
       getMany: async (keys) => {
-        this.readFault()
+        await this.readFault()
         return await database.getMany(keys)
       },
       keys: (range) => {
         const iterator = database.keys(range)
         return {
           nextv: async (size) => {
-            this.readFault()
+            await this.readFault()
             return await iterator.nextv(size)
           },
           close: () => iterator.close()

@@ -218,3 +218,31 @@ void test('opening repairs where the first write comes across damage', async (t)
   t.equal(store.repairs, 1)
   await outbox.append(eventOf(1))
 })
+
+void test('counts nothing as lost that a trim takes away before it is known to be written', async (t) => {
+  const { store, telemetry, outbox } = await openFaulty(t, { tailCacheBytes: 0 })
+  for (let batch = 0; batch < 4; batch++) await appendAll(outbox, batch * 10 + 1, batch * 10 + 10)
+  const release = store.stopAnswers()
+  const written = store.nextWritten()
+  const trim = outbox.trim(21)
+  await written
+  const { ids, lost } = await readAll(outbox)
+  t.same(ids, idsOf(21, 40))
+  t.equal(lost, 0)
+  release()
+  await trim
+  t.same(telemetry.losses, [])
+})
+
+void test('counts nothing as lost that a trim takes away under a reader', async (t) => {
+  const { store, telemetry, outbox } = await openFaulty(t, { tailCacheBytes: 0 })
+  for (let batch = 0; batch < 4; batch++) await appendAll(outbox, batch * 10 + 1, batch * 10 + 10)
+  store.readFault = () => {
+    store.readFault = () => {}
+    return outbox.trim(21)
+  }
+  const page = await outbox.read(1, ALL)
+  t.same(page.events.map(({ event }) => event.id), idsOf(21, 40))
+  t.equal(page.lost, 0)
+  t.same(telemetry.losses, [])
+})

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { Access } from '../../../lib/outbox/access.ts'
+import { Append, AppendQueue } from '../../../lib/outbox/append-queue.ts'
 import type { Database } from '../../../lib/outbox/database.ts'
 import { Fifo } from '../../../lib/outbox/fifo.ts'
 import { parseReceiptsKey } from '../../../lib/outbox/keys.ts'
@@ -126,4 +127,23 @@ void test('closing ends a pause between two tries', async (t) => {
   const access = new Access({ minMs: 1_000_000, maxMs: 1_000_000 }, () => { access.close() })
   access.open({} as Database)
   await t.rejects(access.read(async () => { throw new Error('no memory') }), { code: 'MBS_ERR_OUTBOX_CLOSED' })
+})
+
+void test('an append is held once, however often room comes and goes', async (t) => {
+  let held = 0
+  const queue = new AppendQueue({ maxBytes: 1, holdTimeoutMs: 60_000, onHeld: () => { held++ }, onExpired: () => {} })
+  t.teardown(() => { queue.release() })
+  const push = (ticket: number) => { queue.push(new Append(eventOf(ticket), undefined, ticket, () => {}, () => {})) }
+  push(1)
+  push(2)
+  t.equal(queue.held, 0)
+  queue.hold()
+  t.same([queue.held, held], [2, 2])
+  const since = queue.peek()?.heldSince
+  push(3)
+  queue.release()
+  t.same([queue.held, held], [0, 3])
+  queue.hold()
+  t.same([queue.held, held], [3, 3])
+  t.equal(queue.peek()?.heldSince, since, 'its time has gone on')
 })
