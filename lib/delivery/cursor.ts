@@ -78,9 +78,6 @@ export class Cursor {
       const high = this.#bits[(from + i + 1) & bytes] ?? 0
       beyond[i] = (low >> shift) | (high << (8 - shift))
     }
-    // The last byte may have looked around the ring at bits that belong to the front.
-    const odd = (this.#end - this.#lowest) & 7
-    if (beyond.length > 0 && odd !== 0) beyond[beyond.length - 1] = (beyond[beyond.length - 1] ?? 0) & ((1 << odd) - 1)
     return { lowest: this.#lowest, beyond }
   }
 

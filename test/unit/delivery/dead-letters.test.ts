@@ -139,12 +139,14 @@ void test('an event that died twice because of a crash is not deleted before it 
   await first.clock.pass(100)
 
   // The process is gone before it saved its cursor: both events are sent, refused and kept again.
-  const second = await createDeadRig(t, { outbox, deadLetterKeep: 1 })
-  second.deadLetterSink.script = () => 503
+  const second = await createDeadRig(t, { outbox, deadLetterKeep: 2 })
+  second.deadLetterSink.script = (event) => event.id === 'bad-0' ? 400 : 202
+  await second.append('bad', 2)
   await second.dispatcher.start()
-  await second.drained()
+  await second.clock.until(() => second.deadLetterSink.attempts.length === 4)
   await second.clock.pass(1000)
-  t.same((await second.deadLetters()).map(({ forwardedAt }) => forwardedAt), [undefined, undefined])
+  t.same((await second.deadLetters()).map(({ stored, forwardedAt }) => [stored.event.id, forwardedAt !== undefined]),
+    [['bad-0', false], ['bad-2', true], ['bad-3', true]])
 })
 
 void test('without a dead-letter sink they are kept, however many', async (t) => {

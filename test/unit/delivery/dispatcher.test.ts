@@ -74,6 +74,22 @@ void test('a poison event among healthy ones is set aside after retry + 1 attemp
   t.equal(dispatcher.state, 'up')
 })
 
+void test('no event is set aside for a single failure, whatever retry says: an outage may have begun', async (t) => {
+  const { append, clock, deadLetters, dispatcher, drained, sink } = await createRig(t, { retry: 0 })
+  sink.script = (event, attempt) => event.id === 'once-0' && attempt === 1 ? 503 : event.id === 'bad-0' ? 503 : 202
+  await append('good')
+  await dispatcher.start()
+  await drained()
+  await append('once')
+  await append('bad')
+  for (let i = 0; i < 30; i++) {
+    await append('good')
+    await clock.pass(100)
+  }
+  t.match(await deadLetters(), [{ attempts: 2, stored: { event: { id: 'bad-0' } } }])
+  t.ok(sink.taken.includes('once-0'))
+})
+
 void test('two poison lanes are both set aside with one healthy device that sends now and then', async (t) => {
   const { append, clock, deadLetters, dispatcher, drained, sink } = await createRig(t)
   sink.script = (event) => event.id === 'bad-0' || event.id === 'worse-0' ? 503 : 202
@@ -290,6 +306,20 @@ void test('close gives up attempts after the grace; they are sent again after th
   await again.dispatcher.start()
   await again.drained()
   t.same(again.sink.taken, ['a-0', 'a-1'])
+})
+
+void test('close saves the cursor, but does not pass an event that could not be kept as dead letter', async (t) => {
+  const outbox = await createWatchedOutbox(t)
+  const { append, clock, dispatcher, sink } = await createRig(t, { outbox, checkpointMs: 1e9 })
+  sink.script = (event) => event.id === 'a-1' ? 400 : 202
+  outbox.failing.add('putDeadLetter')
+  await append('a', 2)
+  await dispatcher.start()
+  await clock.until(() => sink.attempts.length === 2)
+  const closing = dispatcher.close(100)
+  await clock.pass(5000)
+  await closing
+  t.equal((await outbox.outbox.loadCursor(sink.name))?.lowest, 2)
 })
 
 void test('close before start, start after close and a second start do nothing', async (t) => {
