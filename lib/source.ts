@@ -233,7 +233,8 @@ export class Source {
     // A start under way is let finish: what it opens has to be closed.
     if (reason !== START_FAILED) await this.#starting?.catch(() => {})
     await Promise.all(this.#listeners.map(async (listener) => { await listener.stopAccepting() }))
-    await this.#broker?.quiesce()
+    // Both at once: the broker waits for wills that ingest tries again until it is told not to.
+    await Promise.all([this.#ingest?.quiesce(), this.#broker?.quiesce()])
     await this.#broker?.close()
     await Promise.all(this.#listeners.map(async (listener) => { await listener.close() }))
     await this.#ingest?.close()

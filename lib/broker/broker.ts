@@ -86,6 +86,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   }))
   const internals = internalsOf(aedes)
   unreleased.attach(internals.persistence)
+  repairPubrel(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
     if (packet.returnCode === 0) gateOf(client).sessionAccepted()

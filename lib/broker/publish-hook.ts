@@ -93,12 +93,7 @@ export class PublishHook {
     const key = client.clean ? client : client.id
     const messageId = publish.messageId as number
     const duplicates: Answer[] = []
-    let pending = this.#pending.get(key)
-    if (pending === undefined) {
-      pending = new Map()
-      this.#pending.set(key, pending)
-    }
-    pending.set(messageId, duplicates)
+    const pending = this.#pending.get(key) ?? new Map<number, Answer[]>()
     this.#store(publish, (outcome) => {
       pending.delete(messageId)
       if (pending.size === 0) this.#pending.delete(key)
@@ -106,6 +101,8 @@ export class PublishHook {
       for (const answer of duplicates) this.#later(() => { answer(outcome) })
       client.conn.publishStored()
     })
+    pending.set(messageId, duplicates)
+    this.#pending.set(key, pending)
   }
 
   /** Recognizes a retransmission of what is stored, or of what is being stored; that one is answered with the other. */

@@ -98,7 +98,7 @@ export const configSchema = Type.Object({
       maximumMs: 3_600_000
     }),
     topicBytes: wholeNumber({ description: 'Longest topic, in bytes of UTF-8.', default: 1024, minimum: 1, maximum: 65_535 }),
-    topicLevels: wholeNumber({ description: 'Most levels of a topic.', default: 32, minimum: 1, maximum: 1024 }),
+    topicLevels: wholeNumber({ description: 'Most levels of a topic.', default: 32, minimum: 1, maximum: 100 }),
     subscriptionsPerPacket: wholeNumber({
       description: 'Most topic filters in one SUBSCRIBE.', default: 64, minimum: 1, maximum: 1024
     })

@@ -42,7 +42,8 @@ test(`loses nothing acknowledged, and shows every duplicate as one, over ${ROUND
   sink.mode = 'up'
   const program = await startProgram(t, config)
   await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
-  const missing = new Set(publishers.flatMap(({ id, acknowledged }) => Array.from(acknowledged, (number) => bodyOf(id, number))))
+  const missing = new Set(publishers.flatMap(({ id, acknowledged }) =>
+    Array.from(acknowledged, (number) => bodyOf(id, number))))
   let seen = 0
   await sink.until(() => {
     for (; seen < sink.taken.length; seen++) missing.delete(sink.taken[seen]?.body ?? '')

@@ -71,7 +71,7 @@ test('says who published what, and keeps the payload byte for byte', async (t) =
 
 test('a publish that is not stored is not acknowledged, and its connection is closed', async (t) => {
   for (const qos of [1, 2] as const) {
-    const { outbox, logged, port } = await startBroker(t)
+    const { outbox, logged, telemetry, port } = await startBroker(t)
     outbox.failure = createError('MBS_ERR_OUTBOX_WRITE', { directory: 'd', reason: 'ENOSPC' })
     const device = await RawMqtt.open(port)
     device.publish({ qos, messageId: 7 })
@@ -80,6 +80,9 @@ test('a publish that is not stored is not acknowledged, and its connection is cl
     const lines = await logged('MBS_ERR_OUTBOX_WRITE')
     t.equal(lines.length, 1, 'told once')
     t.match(lines[0], { clientId: 'device', level: 'warn' })
+    const metrics = await telemetry.registry.metrics()
+    t.match(metrics, /publishes_refused_total\{code="MBS_ERR_OUTBOX_WRITE"\} 1/)
+    t.notMatch(metrics, /connection_errors_total\{/, 'and not as a failure of the connection once more')
   }
 })
 
