@@ -121,7 +121,7 @@ test('what is out of bounds or of another type is a mistake that says what is al
     return problems.flatMap(({ path, found, allowed, hint }) => [path, found, allowed, hint])
   }
   t.strictSame(problem({ limits: { topicLevels: 0 } }),
-    ['limits.topicLevels', '0', 'a whole number from 1 to 1024', undefined])
+    ['limits.topicLevels', '0', 'a whole number from 1 to 100', undefined])
   t.strictSame(problem({ http: { port: '8080' } }),
     ['http.port', '"8080"', 'a whole number from 0 to 65535', undefined])
   t.strictSame(problem({ sink: { keepAlive: 'PT10S' } }),
