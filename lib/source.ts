@@ -42,7 +42,7 @@ const START_FAILED = 'the start failed'
 /** What nobody has to choose: no installation is better off with other values. */
 const FIXED = {
   /** Newest events also kept in memory, so that a sink which keeps up never makes the disk read. */
-  tailCacheBytes: 8 * 1024 * 1024,
+  tailCacheBytes: 1024 * 1024,
   /** How often a disk that failed is tried again. */
   reopenMinMs: 500,
   reopenMaxMs: 10_000,
