@@ -219,7 +219,7 @@ const table = {
   },
   MBS_ERR_HTTP_BIND: {
     message: 'The HTTP server cannot listen on {address}: {reason}.',
-    help: 'Stop the program that uses the port, or choose another `port` or `host`.'
+    help: 'Stop the program that uses it, or choose another one: http.port or MBS_HTTP_PORT; for `display`, its --port.'
   },
   MBS_ERR_CLOUDEVENT_ATTRIBUTE: {
     message: 'The CloudEvents attribute {name} is not valid: {reason}.',

@@ -9,7 +9,9 @@ export type { Config, ListenerConfig } from './config/schema.ts'
 export {
   createError, errorTable, EXIT_CONFIG, isMbsError, reasonOf, type ErrorCode, type ErrorDetails, type MbsError
 } from './errors.ts'
-export { readDeadLetters, readOutboxStatus, requeueDeadLetters, type OutboxReport } from './maintenance.ts'
+export {
+  discardDeadLetters, readDeadLetters, readOutboxStatus, requeueDeadLetters, type OutboxReport
+} from './maintenance.ts'
 export type { DeadLetter, StoredEvent } from './message.ts'
 export { createDisplayReceiver } from './sink/display-receiver.ts'
 export { createSource, type Addresses, type Source } from './source.ts'

@@ -2,17 +2,21 @@
  * What an operator does with the outbox of a program that is not running: look at it, look at its dead letters, put
  * them back. Beside source.ts; opens the same outbox alone, since two processes cannot share one.
  */
+import { existsSync } from 'node:fs'
 import type { Config } from './config/schema.ts'
 import { Cursor } from './delivery/cursor.ts'
+import { createError } from './errors.ts'
 import type { DeadLetter } from './message.ts'
 import type { Outbox } from './outbox/outbox.ts'
-import { createOutbox, SINK_NAME } from './source.ts'
+import { createOutbox, outboxDirectory, SINK_NAME } from './source.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
 /** So many are read at a time. */
 const PAGE = { events: 256, bytes: 4 * 1024 * 1024 } as const
 
 export interface OutboxReport {
+  /** Where it lies. */
+  readonly directory: string
   /** Events that the sink has not taken. */
   readonly waiting: number
   /** Milliseconds since the epoch at which the oldest of them was stored. */
@@ -34,7 +38,8 @@ export async function readOutboxStatus (config: Config): Promise<OutboxReport> {
     const cursor = new Cursor(await outbox.loadCursor(SINK_NAME))
     const [oldest] = (await outbox.read(cursor.lowest, { events: 1, bytes: 1 })).events
     const waiting = oldest === undefined ? 0 : nextSequence - oldest.sequence - cursor.beyond
-    return { waiting, oldestStoredAt: oldest?.storedAt, bytes, maxBytes, deadLetters, lostEvents }
+    const directory = outboxDirectory(config)
+    return { directory, waiting, oldestStoredAt: oldest?.storedAt, bytes, maxBytes, deadLetters, lostEvents }
   })
 }
 
@@ -65,6 +70,24 @@ export async function requeueDeadLetters (config: Config, sequences?: ReadonlySe
   })
 }
 
+/**
+ * Removes dead letters for good.
+ * @param sequences those of the letters; undefined: all
+ * @returns how many were removed
+ * @throws as `readOutboxStatus`
+ */
+export async function discardDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<number> {
+  return await withOutbox(config, async (outbox) => {
+    let count = 0
+    for await (const { stored: { sequence } } of lettersOf(outbox)) {
+      if (sequences !== undefined && !sequences.has(sequence)) continue
+      await outbox.deleteDeadLetters([sequence])
+      count++
+    }
+    return count
+  })
+}
+
 async function * lettersOf (outbox: Outbox): AsyncGenerator<DeadLetter> {
   for (let from = 0; ;) {
     const page = await outbox.readDeadLetters(from, PAGE)
@@ -76,6 +99,9 @@ async function * lettersOf (outbox: Outbox): AsyncGenerator<DeadLetter> {
 }
 
 async function withOutbox<T> (config: Config, use: (outbox: Outbox, lostEvents: number) => Promise<T>): Promise<T> {
+  // Opening would make it: nothing would seem to wait where only the path is wrong.
+  const directory = outboxDirectory(config)
+  if (!existsSync(directory)) throw createError('MBS_ERR_OUTBOX_DIRECTORY', { directory, reason: 'it does not exist' })
   const outbox = createOutbox(config, new Telemetry({ level: 'silent', format: 'json' }))
   const { lostEvents } = await outbox.open()
   try {

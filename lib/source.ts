@@ -272,9 +272,14 @@ export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry)
     telemetry
   }
   switch (outbox.store) {
-    case 'disk': return createDiskOutbox({ ...options, directory: join(dataDir, 'outbox') })
+    case 'disk': return createDiskOutbox({ ...options, directory: outboxDirectory({ dataDir }) })
     case 'memory': return createMemoryOutbox(options)
   }
+}
+
+/** Where the outbox lies on disk. */
+export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
+  return join(dataDir, 'outbox')
 }
 
 /** Undefined: events wait until there is a sink. */

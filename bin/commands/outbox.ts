@@ -1,5 +1,6 @@
 import {
-  createError, loadConfig, readDeadLetters, readOutboxStatus, requeueDeadLetters, type Config, type DeadLetter
+  createError, discardDeadLetters, loadConfig, readDeadLetters, readOutboxStatus, requeueDeadLetters, type Config,
+  type DeadLetter
 } from '../../lib/index.ts'
 import { parse, type Command } from './command.ts'
 
@@ -8,21 +9,27 @@ export const outbox: Command = {
   help: `Usage: mqtt-broker-source outbox status        [--config FILE]
        mqtt-broker-source outbox dead-letters  [--config FILE]
        mqtt-broker-source outbox requeue       [--config FILE] [--sequence N ...]
+       mqtt-broker-source outbox discard       [--config FILE] --sequence N ... | --all
 
   status        how many events wait, since when, how much of the space is used
   dead-letters  every event that was set aside, one JSON object a line, with its reason and its data in base64
   requeue       put dead letters back behind what waits: all of them, or those of the given sequence numbers
+  discard       remove dead letters for good
 
 The program that uses the outbox has to be stopped: MBS_ERR_OUTBOX_LOCKED otherwise.
 `,
   async execute (argv) {
     const { values, positionals } = parse(argv, {
-      options: { config: { type: 'string' }, sequence: { type: 'string', multiple: true } }, allowPositionals: true
+      options: { config: { type: 'string' }, sequence: { type: 'string', multiple: true }, all: { type: 'boolean' } },
+      allowPositionals: true
     })
     const [action, ...others] = positionals
     if (others.length > 0) throw createError('MBS_ERR_CLI_USAGE', { reason: `"${others[0]}" is one word too many` })
-    if (values.sequence !== undefined && action !== 'requeue') {
-      throw createError('MBS_ERR_CLI_USAGE', { reason: '--sequence goes with requeue' })
+    if (values.sequence !== undefined && action !== 'requeue' && action !== 'discard') {
+      throw createError('MBS_ERR_CLI_USAGE', { reason: '--sequence goes with requeue and discard' })
+    }
+    if ((values.all === true) !== (action === 'discard' && values.sequence === undefined)) {
+      throw createError('MBS_ERR_CLI_USAGE', { reason: 'discard takes --sequence or --all, nothing else takes --all' })
     }
     const { config } = loadConfig({ file: values.config })
     if (config.outbox.store !== 'disk') {
@@ -31,17 +38,20 @@ The program that uses the outbox has to be stopped: MBS_ERR_OUTBOX_LOCKED otherw
     switch (action) {
       case 'status': return await status(config)
       case 'dead-letters': return await deadLetters(config)
-      case 'requeue': return await requeue(config, values.sequence)
+      case 'requeue': return await forLetters(config, values.sequence, requeueDeadLetters, 'put back')
+      case 'discard': return await forLetters(config, values.sequence, discardDeadLetters, 'removed')
       case undefined:
-      default: throw createError('MBS_ERR_CLI_USAGE', { reason: 'outbox takes status, dead-letters or requeue' })
+      default: throw createError('MBS_ERR_CLI_USAGE', { reason: 'outbox takes status, dead-letters, requeue or discard' })
     }
   }
 }
 
 async function status (config: Config): Promise<number> {
-  const { waiting, oldestStoredAt, bytes, maxBytes, deadLetters, lostEvents } = await readOutboxStatus(config)
+  const report = await readOutboxStatus(config)
+  const { directory, waiting, oldestStoredAt, bytes, maxBytes, deadLetters, lostEvents } = report
   const since = oldestStoredAt === undefined ? '' : `, the oldest since ${new Date(oldestStoredAt).toISOString()}`
   process.stdout.write([
+    `directory     ${directory}`,
     `waiting       ${waiting}${since}`,
     `space         ${bytes} of ${maxBytes} bytes`,
     `dead letters  ${deadLetters}`,
@@ -55,14 +65,18 @@ async function deadLetters (config: Config): Promise<number> {
   return 0
 }
 
-async function requeue (config: Config, sequences: readonly string[] | undefined): Promise<number> {
+/** Exit code 1 where a letter that was named is not there. */
+async function forLetters (
+  config: Config, sequences: readonly string[] | undefined, act: typeof requeueDeadLetters, done: string
+): Promise<number> {
   const wanted = sequences?.map((text) => {
     if (!/^[1-9]\d*$/.test(text)) throw createError('MBS_ERR_CLI_USAGE', { reason: `--sequence takes a number, not "${text}"` })
     return Number(text)
   })
-  const count = await requeueDeadLetters(config, wanted === undefined ? undefined : new Set(wanted))
-  process.stdout.write(`${count} put back\n`)
-  return 0
+  const named = wanted === undefined ? undefined : new Set(wanted)
+  const count = await act(config, named)
+  process.stdout.write(`${count} ${done}\n`)
+  return named !== undefined && count < named.size ? 1 : 0
 }
 
 function describe ({ stored, reason, attempts, code, destination, data, diedAt, forwardedAt }: DeadLetter): object {

@@ -126,7 +126,10 @@ export class Listener {
       const facts = this.#factsOf(socket)
       this.#handshakes.get(facts.address)?.destroy()
       socket.destroy()
-      if (GONE.has(error.code ?? '')) this.#options.telemetry.connectionBroken(reasonOf(error), facts)
+      // A certificate that Node refuses looks like a connection that was reset, but for this.
+      const untrusted = socket.authorizationError as Error | string | null
+      if (untrusted != null) this.#refuse(String(untrusted), facts, error)
+      else if (GONE.has(error.code ?? '')) this.#options.telemetry.connectionBroken(reasonOf(error), facts)
       else this.#refuse(error.code ?? reasonOf(error), facts, error)
     })
     return server

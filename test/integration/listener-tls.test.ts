@@ -70,6 +70,15 @@ test('client certificates', async (t) => {
   }
 })
 
+test('a certificate that is not trusted is told with the reason', async (t) => {
+  for (const clientCertificate of ['optional', 'required'] as const) {
+    const { logged, port } = await startBroker(t, { tls: { ...plain, ca: certificates.file('ca.crt'), clientCertificate } })
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) await open(port, { ...identity('stranger'), maxVersion })
+    const [line] = await logged('MBS_ERR_LISTENER_HANDSHAKE')
+    t.match(String(line?.['msg']), /UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT/, clientCertificate)
+  }
+})
+
 test('bytes that are no TLS are closed and harm nobody', async (t) => {
   const { logged, connections, port } = await startBroker(t, { tls: plain })
   const device = await RawMqtt.dial(port)

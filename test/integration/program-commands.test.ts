@@ -74,14 +74,14 @@ test('outbox shows what waits and what died, and puts dead letters back', async 
   t.match((await outbox('status')).stderr, /^MBS_ERR_OUTBOX_LOCKED/, 'not while it runs')
   t.equal(await program.stop(), 0)
 
-  t.match(await outbox('status'), { code: 0, stdout: /^waiting {7}0\n(.*\n)*dead letters {2}1$/m })
+  t.match(await outbox('status'), { code: 0, stdout: /^directory {5}\/.*\/data\/outbox\nwaiting {7}0\n(.*\n)*dead letters {2}1$/m })
   const listed = await outbox('dead-letters')
   const letter = JSON.parse(listed.stdout) as { sequence: number, event: { data_base64: string } }
   t.match(letter, { sequence: 2, reason: 'answer', code: 400, attempts: 1, answer: 'not like this', destination: sink.url })
   t.equal(Buffer.from(letter.event.data_base64, 'base64').toString(), 'bad')
-  t.match(await outbox('requeue', '--sequence', '7'), { code: 0, stdout: '0 put back\n' })
+  t.match(await outbox('requeue', '--sequence', '7'), { code: 1, stdout: '0 put back\n' }, 'there is none of that number')
   t.match(await outbox('requeue'), { code: 0, stdout: '1 put back\n' })
-  t.match((await outbox('status')).stdout, /^waiting {7}1, the oldest since \d{4}-/)
+  t.match((await outbox('status')).stdout, /\nwaiting {7}1, the oldest since \d{4}-/)
   t.equal((await outbox('requeue', '--sequence', 'x')).code, 78)
   t.equal((await outbox('drop')).code, 78)
 
@@ -92,4 +92,33 @@ test('outbox shows what waits and what died, and puts dead letters back', async 
   t.equal(sink.requests[3]!.body.toString(), 'bad')
   t.equal(sink.requests[3]!.header('ce-id'), died.header('ce-id'), 'with the id that it had')
   t.equal(await again.stop(), 0)
+
+  const wrong = spawnProgram(t, ['outbox', 'status'], { env: { ...ENV, MBS_DATA_DIR: `${dataDir}-elsewhere` }, cwd: '/' })
+  t.equal((await wrong.exited).code, 1)
+  t.match(wrong.stderr, /^MBS_ERR_OUTBOX_DIRECTORY: .*does not exist/, 'nothing is made where there is nothing')
+})
+
+test('outbox discard removes dead letters for good, and only when told which', async (t) => {
+  const sink = await startHttpSink(t)
+  sink.answer = { status: 400 }
+  const dataDir = `${t.testdir()}/data`
+  const config = { dataDir, listeners: [{ port: 0 }], http: { port: 0 }, sink: { url: sink.url }, log: { format: 'json' } }
+  const program = await startProgram(t, config)
+  const client = await connectAsync(`mqtt://127.0.0.1:${program.port('mqtt')}`, { reconnectPeriod: 0, clientId: 'd1' })
+  for (const payload of ['1', '2', '3']) await client.publishAsync('a', payload, { qos: 1 })
+  await client.endAsync()
+  await sink.waitFor(3)
+  t.equal(await program.stop(), 0)
+
+  const outbox = async (...args: string[]) => {
+    const command = spawnProgram(t, ['outbox', ...args], { env: { ...ENV, MBS_DATA_DIR: dataDir }, cwd: '/' })
+    return { code: (await command.exited).code, stdout: command.stdout }
+  }
+  t.equal((await outbox('discard')).code, 78, 'not without a word')
+  t.equal((await outbox('requeue', '--all')).code, 78)
+  t.match(await outbox('discard', '--sequence', '2'), { code: 0, stdout: '1 removed\n' })
+  const left = (await outbox('dead-letters')).stdout.trim().split('\n')
+  t.strictSame(left.map((line) => (JSON.parse(line) as { sequence: number }).sequence), [1, 3])
+  t.match(await outbox('discard', '--all'), { code: 0, stdout: '2 removed\n' })
+  t.equal((await outbox('dead-letters')).stdout, '')
 })
