@@ -41,7 +41,7 @@ async function main (argv: readonly string[]): Promise<number> {
     return 0
   }
   const named = first !== undefined && !first.startsWith('-')
-  const command = named ? commands[first] : run
+  const command = named ? (Object.hasOwn(commands, first) ? commands[first] : undefined) : run
   if (command === undefined) throw createError('MBS_ERR_CLI_USAGE', { reason: `there is no command "${first}"` })
   const rest = named ? argv.slice(1) : argv
   if (rest.includes('--help') || rest.includes('-h')) {

@@ -192,7 +192,7 @@ export const configSchema = Type.Object({
       description: 'How often is written down what was delivered. A crash repeats at most what was delivered since.',
       default: 'PT1S',
       minimumMs: 10,
-      maximumMs: 3_600_000
+      maximumMs: 10_000
     }),
     deadLetterSink: optionalSection('Where dead letters are sent, too. They stay on disk in any case.', {
       url: text({ description: 'Where to POST them.', allowed: SINK_URL, example: 'http://localhost:8091/' }),

@@ -71,7 +71,8 @@ export class Retransmissions {
   receiptOf (publish: Publish, messageId: number): RememberedReceipt {
     const clientId = publish.client.id
     const client = hashOf(clientId)
-    const digest = crc32(publish.payload, crc32(publish.topic))
+    // NUL, which no topic has, keeps the two apart.
+    const digest = crc32(publish.payload, crc32(`${publish.topic}\0`))
     const slot = this.#find(client, messageId)
     if (slot !== NONE && this.#digests[slot] === digest && (publish.dup || this.#isAnswered[slot] === 0)) {
       return { clientId, messageId, digest, eventId: this.#idOf(slot), serial: this.#serialOf(slot) }

@@ -80,12 +80,12 @@ export class DiskStore implements Store {
 
   /** Makes the directory; what is stored in it must not vanish in a power cut because its own entry was not on disk. */
   async #makeDirectory (): Promise<void> {
-    const path = resolve(this.location)
-    const made = await mkdir(path, { recursive: true })
-    if (made === undefined) return
-    for (let parent = dirname(path); parent.length >= dirname(made).length; parent = dirname(parent)) {
-      await syncDirectory(parent)
-      if (parent === dirname(parent)) break
+    const missing: string[] = []
+    for (let path = resolve(this.location); !await exists(path); path = dirname(path)) missing.unshift(path)
+    // One by one: node's recursive mkdir never ends where a file system has no directories to make, such as /proc.
+    for (const path of missing) {
+      await mkdir(path)
+      await syncDirectory(dirname(path))
     }
   }
 
@@ -166,6 +166,16 @@ async function syncDirectory (path: string): Promise<void> {
     await directory?.sync()
   } finally {
     await directory?.close()
+  }
+}
+
+async function exists (path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
   }
 }
 

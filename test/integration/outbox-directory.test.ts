@@ -34,6 +34,11 @@ void test('refuses a directory that cannot be made or written with MBS_ERR_OUTBO
   }
 })
 
+void test('refuses a place where no directory can be made, and does not try for ever', async (t) => {
+  if (process.platform !== 'linux') return
+  await t.rejects(openDisk(t, '/proc/nowhere/outbox'), { code: 'MBS_ERR_OUTBOX_DIRECTORY', message: /ENOENT/ })
+})
+
 void test('refuses a directory that another process has open with MBS_ERR_OUTBOX_LOCKED', async (t) => {
   const directory = t.testdir()
   const script = `

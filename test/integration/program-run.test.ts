@@ -131,6 +131,7 @@ test('what keeps it from running is told with code, sentence and remedy', async 
   const config = (text: string) => `${t.testdir({ 'config.yaml': text })}/config.yaml`
   const cases: Array<[name: string, args: string[], env: Record<string, string>, code: string, expected: RegExp]> = [
     ['an unknown command', ['deliver'], {}, 'MBS_ERR_CLI_USAGE', /"deliver".*\n {2}Run `mqtt-broker-source --help`/],
+    ['a name that every object has', ['constructor'], {}, 'MBS_ERR_CLI_USAGE', /"constructor"/],
     ['an unknown option', ['run', '--snik', 'x'], {}, 'MBS_ERR_CLI_USAGE', /--snik/],
     ['a word too many', ['run', 'fast'], {}, 'MBS_ERR_CLI_USAGE', /fast/],
     ['a port that is none', ['--port', '70000'], {}, 'MBS_ERR_CLI_USAGE', /70000/],

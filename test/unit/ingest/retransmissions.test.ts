@@ -54,6 +54,12 @@ test('topic and payload are told apart from each other', async (t) => {
   t.not(see(known, 1, { topic: 'a', payload: Buffer.from('bd'), dup: true }), id)
 })
 
+test('a byte that moves from the topic to the payload makes another message', async (t) => {
+  const known = create()
+  const id = see(known, 1, { topic: 's/1', payload: Buffer.from('12') })
+  t.not(see(known, 1, { dup: true, topic: 's/11', payload: Buffer.from('2') }), id)
+})
+
 test('without DUP what was answered is another message', async (t) => {
   const known = create()
   t.not(see(known, 1), see(known, 1))
