@@ -15,6 +15,33 @@ export interface ClientIdentity {
   readonly username?: string
 }
 
+/** The certificate with which a device proved itself in TLS; valid by the CA of its listener. */
+export interface PeerCertificate {
+  /** The common name of its subject. */
+  readonly cn?: string
+  /** Its subject alternative names in order; types as OpenSSL prints them: `DNS`, `URI`, `email`, `IP Address`. */
+  readonly sans: ReadonlyArray<{ readonly type: string, readonly value: string }>
+  /** SHA-256 over the certificate (DER), as 64 lower-case hex digits. */
+  readonly fingerprint: string
+}
+
+/** How a session proved who it is. */
+export type AuthMethod = 'anonymous' | 'password' | 'certificate' | 'jwt' | 'http'
+
+/** Who a session is, once that was checked. Never changes while the session lasts. */
+export interface Identity {
+  /** The MQTT client identifier [MQTT-3.1.3-3]. */
+  readonly clientId: string
+  readonly method: AuthMethod
+  /** The name that was proven; absent for anonymous sessions. */
+  readonly username?: string
+  readonly certificate?: PeerCertificate
+  /** The claims of its token. */
+  readonly claims?: Readonly<Record<string, unknown>>
+  /** Milliseconds since the epoch at which the session has to end, as its token does. */
+  readonly expiresAt?: number
+}
+
 /** One PUBLISH of a device, or its will, as the broker hands it to ingest. */
 export interface Publish {
   readonly client: ClientIdentity

@@ -12,6 +12,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
 import { createConnectHook } from './connect-hook.ts'
 import type { BrokerLimits, Connection, StorePublish } from './contract.ts'
+import { Identities } from './identities.ts'
 import { PublishHook } from './publish-hook.ts'
 import { repairPubrel } from './pubrel-repair.ts'
 import { authorizeForward, createSubscribeHook } from './subscribe-hook.ts'
@@ -62,8 +63,14 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const { limits, telemetry } = options
   const connections = new ConnectionErrors(telemetry, limits.drainTimeoutMs)
   const unreleased = new UnreleasedPublishes()
+  const identities = new Identities()
   const hook = new PublishHook({
-    store: options.publish, unreleased, limits, telemetry, refused: (client) => { connections.markTold(client) }
+    store: options.publish,
+    identities,
+    unreleased,
+    limits,
+    telemetry,
+    refused: (client) => { connections.markTold(client) }
   })
   const state = { isClosing: false }
 
@@ -75,7 +82,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     maxTopicLevels: AEDES_TOPIC_LEVELS
   }, {
     authorizePublish: hook.authorize,
-    preConnect: createConnectHook({ limits, canAccept: () => !state.isClosing && options.canStore() }),
+    preConnect: createConnectHook({ identities, limits, canAccept: () => !state.isClosing && options.canStore() }),
     authorizeSubscribe: createSubscribeHook({ limits, telemetry }),
     authorizeForward,
     published: (_packet, client, callback) => {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { createError, type MbsError } from '../errors.ts'
 import type { AedesHooks, ConnectPacket } from './aedes-types.ts'
 import type { BrokerLimits } from './contract.ts'
+import type { Identities } from './identities.ts'
 import { ownCopyOf } from './payload.ts'
 import { hasForbiddenCharacters, topicProblem } from './topics.ts'
 
@@ -17,13 +18,15 @@ const MAX_CLIENT_ID_31 = 23
 const CONNACK_MQTT5 = Buffer.from([0x20, 3, 0, 0x84, 0])
 
 export interface ConnectHookOptions {
+  /** Told who each client is. */
+  readonly identities: Identities
   readonly limits: BrokerLimits
   /** False while publishes cannot be stored, or the broker is closing. */
   readonly canAccept: () => boolean
 }
 
 /** Makes the hook. */
-export function createConnectHook ({ limits, canAccept }: ConnectHookOptions): AedesHooks['preConnect'] {
+export function createConnectHook ({ identities, limits, canAccept }: ConnectHookOptions): AedesHooks['preConnect'] {
   return (client, packet, callback) => {
     const connection = client.conn
     const problem = connectProblem(packet, limits) ??
@@ -36,6 +39,7 @@ export function createConnectHook ({ limits, canAccept }: ConnectHookOptions): A
     }
     // Aedes would name such a client after itself.
     if (packet.clientId === '') packet.clientId = `auto-${randomUUID()}`
+    identities.set(client, { clientId: packet.clientId, method: 'anonymous' })
     if (packet.will !== undefined) packet.will.payload = ownCopyOf(packet.will.payload as Buffer)
     // Aedes counts only packets that it gets to read, and it reads none while publishes wait.
     connection.setKeepAlive(packet.keepalive ?? 0)

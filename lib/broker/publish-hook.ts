@@ -7,16 +7,18 @@
  * for a subscriber if one that it numbered later has overtaken it.
  */
 import { createError, reasonOf, type MbsError } from '../errors.ts'
-import type { Publish } from '../message.ts'
+import type { Identity, Publish } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, PublishCallback, PublishPacket } from './aedes-types.ts'
 import type { BrokerLimits, PublishOutcome, StorePublish } from './contract.ts'
+import type { Identities } from './identities.ts'
 import { copyOf, ownCopyOf } from './payload.ts'
 import { topicProblem } from './topics.ts'
 import type { UnreleasedPublishes } from './unreleased-publishes.ts'
 
 export interface PublishHookOptions {
   readonly store: StorePublish
+  readonly identities: Identities
   readonly unreleased: UnreleasedPublishes
   readonly limits: BrokerLimits
   readonly telemetry: Telemetry
@@ -67,7 +69,7 @@ export class PublishHook {
 
   #take (client: AedesClient, packet: PublishPacket, callback: PublishCallback): void {
     if (packet.qos === 2 && this.#isDuplicate(client, packet.messageId as number, callback)) return
-    const publish = toPublish(client, packet)
+    const publish = toPublish(this.#options.identities.of(client), packet)
     if (packet.qos === 0) this.#storeAtMostOnce(client, publish, callback)
     else if (packet.qos === 1) this.#storeAtLeastOnce(client, publish, callback)
     else this.#storeExactlyOnce(client, publish, callback)
@@ -195,14 +197,14 @@ const STORED: PublishOutcome = Object.freeze({ kind: 'stored' })
  * The publish as the next stage gets it. The packet gets the same copy of the payload: what goes to subscribers and is
  * retained is no view on read bytes either.
  */
-function toPublish (client: AedesClient, packet: PublishPacket): Publish {
+function toPublish ({ clientId, username }: Identity, packet: PublishPacket): Publish {
   const { topic, qos, retain, dup, messageId } = packet
   const payload = retain ? ownCopyOf(packet.payload as Buffer) : copyOf(packet.payload as Buffer)
   packet.payload = payload
   // How the publisher sent it is no concern of the subscribers [MQTT-3.3.1-3].
   packet.dup = false
   return {
-    client: { id: client.id },
+    client: username === undefined ? { id: clientId } : { id: clientId, username },
     topic,
     payload,
     qos,

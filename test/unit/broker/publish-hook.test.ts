@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import type { AedesClient, PublishPacket } from '../../../lib/broker/aedes-types.ts'
 import type { StorePublish } from '../../../lib/broker/contract.ts'
+import { Identities } from '../../../lib/broker/identities.ts'
 import { PublishHook } from '../../../lib/broker/publish-hook.ts'
 import { UnreleasedPublishes } from '../../../lib/broker/unreleased-publishes.ts'
 import { createTestTelemetry } from '../../support/log-lines.ts'
@@ -9,7 +10,8 @@ function createHook (store: StorePublish) {
   const { telemetry, lines } = createTestTelemetry()
   const unreleased = new UnreleasedPublishes()
   const limits = { topicBytes: 100, topicLevels: 10 }
-  return { hook: new PublishHook({ store, unreleased, limits, telemetry, refused: () => {} }), lines }
+  const identities = new Identities()
+  return { hook: new PublishHook({ store, identities, unreleased, limits, telemetry, refused: () => {} }), lines }
 }
 
 const conn = { facts: { listener: 'l', address: 'a' }, publishStored () {}, publishForwarded () {} }

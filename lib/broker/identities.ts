@@ -1,0 +1,17 @@
+/** Who each session is, from CONNECT on: the one place where the hooks ask. */
+import type { Identity } from '../message.ts'
+import type { AedesClient } from './aedes-types.ts'
+
+export class Identities {
+  readonly #byClient = new WeakMap<object, Identity>()
+
+  /** Says who a client is, before its session begins. */
+  set (client: AedesClient, identity: Identity): void {
+    this.#byClient.set(client, identity)
+  }
+
+  /** Who a client is; one that nothing is known of is nobody in particular. */
+  of (client: AedesClient): Identity {
+    return this.#byClient.get(client) ?? { clientId: client.id, method: 'anonymous' }
+  }
+}
