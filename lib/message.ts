@@ -25,6 +25,23 @@ export interface PeerCertificate {
   readonly fingerprint: string
 }
 
+/** What a device shows of itself when it asks for a session. */
+export interface Credentials {
+  /** The MQTT client identifier [MQTT-3.1.3-3]. */
+  readonly clientId: string
+  readonly username?: string
+  readonly password?: Buffer
+  readonly certificate?: PeerCertificate
+  /** The IP address of the device, without its port. */
+  readonly address: string
+  /** The listener at which it arrived. */
+  readonly listener: string
+  /** True where the bytes came over TLS. */
+  readonly secure: boolean
+  /** True where that listener lets clients in that show nothing. */
+  readonly anonymous: boolean
+}
+
 /** How a session proved who it is. */
 export type AuthMethod = 'anonymous' | 'password' | 'certificate' | 'jwt' | 'http'
 
