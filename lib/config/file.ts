@@ -36,11 +36,26 @@ export function readConfigFile (file: string): ConfigFile {
 }
 
 function valuesOf (document: Document, file: string): unknown {
+  let values: unknown
   try {
-    return document.toJS() ?? {}
+    values = document.toJS() ?? {}
   } catch (error) { // aliases that multiply without end
     throw createError('MBS_ERR_CONFIG_SYNTAX', { file, reason: reasonOf(error) }, error)
   }
+  if (holdsItself(values, [])) {
+    throw createError('MBS_ERR_CONFIG_SYNTAX', { file, reason: 'an alias stands inside what its anchor names' })
+  }
+  return values
+}
+
+/** @param done what is known not to, however often aliases name it */
+function holdsItself (value: unknown, around: readonly unknown[], done = new Set<unknown>()): boolean {
+  if (typeof value !== 'object' || value === null || done.has(value)) return false
+  if (around.includes(value)) return true
+  const inside = [...around, value]
+  const found = Object.values(value).some((child) => holdsItself(child, inside, done))
+  done.add(value)
+  return found
 }
 
 function lineOf (document: Document, lines: LineCounter, path: Path): number {

@@ -106,6 +106,11 @@ export class Dispatcher {
         this.#settle(lane, stored, outcome, startedAt, outdone)
       },
       settleComparison: (lane, stored, outcome) => this.#settleComparison(lane, stored, outcome),
+      setAsideBehind: async (lane, stored, outcome, attempts) => {
+        const kept = await this.#bury(stored, outcome, 'attempts', attempts)
+        if (kept) this.#lanes.remove(lane, stored.sequence)
+        return kept
+      },
       onGone: (sequence) => { this.#checkpoint.passed(sequence) },
       onDone: () => { this.#pump() }
     })

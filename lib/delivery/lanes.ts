@@ -28,8 +28,8 @@ export interface Trouble {
   earliestAt: number
   /** There was no success to hold the last failure against: the next one brings the retry forward. */
   unproven: boolean
-  /** How many events right behind it were tried in its place and failed as well; begins anew after the last. */
-  skipped: number
+  /** Sequences of the events behind it that were tried in its place and failed as well, in order. */
+  run: readonly number[]
   /** When the event was stored, milliseconds since the epoch. */
   readonly storedAt: number
 }

@@ -13,8 +13,11 @@ import { loadedHead, sequenceAt, waiting, type Lane, type Lanes } from './lanes.
 import type { Loader } from './loader.ts'
 import type { SinkHealth } from './sink-health.ts'
 
-/** Comparisons go so many events behind the head, one further each time one fails: the next may be poison as well. */
-const COMPARISON_DEPTH = 16
+/**
+ * A comparison that fails may be of a poison event as well: the next one goes one event further behind the head, and
+ * twice as far each time once so many have failed, so that a long run of them is crossed in few comparisons.
+ */
+const COMPARISON_STEPS = 16
 /** A head is poison when it fails after each of so many events from behind it were taken, or of all there are. */
 const COMPARISONS = 3
 /** With many lanes no head fails often in a row for long; so many times `compareAfter` probes in all will do, too. */
@@ -40,6 +43,8 @@ export interface ProberOptions {
   readonly settle: (lane: Lane, stored: StoredEvent, outcome: Outcome, startedAt: number, outdone: boolean) => void
   /** The same for an event from behind the head; false when it is still in its place. The lane stays busy. */
   readonly settleComparison: (lane: Lane, stored: StoredEvent, outcome: Outcome) => Promise<boolean>
+  /** Sets an event from behind the head of a busy lane aside; false when delivery ended before that. */
+  readonly setAsideBehind: (lane: Lane, stored: StoredEvent, outcome: Outcome, attempts: number) => Promise<boolean>
   /** An event cannot be read any more. */
   readonly onGone: (sequence: number) => void
   /** A probe has ended, comparison and all. */
@@ -113,9 +118,10 @@ export class Prober {
   }
 
   /**
-   * Tries events from behind a head which has just failed, and the head again after each that was taken. That it
-   * follows at once matters: if the sink is back, the head would most likely have found out, so that hardly ever an
-   * event overtakes a healthy one before it.
+   * Tries events from behind a head which has just failed, and after each that was taken the head again, and behind it
+   * its run: the events that failed in its place before. That they follow at once matters: if the sink is back, the
+   * head would most likely have found out, so that hardly ever an event overtakes a healthy one before it. What fails
+   * each time is poison, the head and its run alike.
    */
   async #compare (lane: Lane, head: StoredEvent): Promise<void> {
     const { clock, lanes, compareAfter, send, settle } = this.#options
@@ -125,27 +131,61 @@ export class Prober {
     for (let taken = 1; ; taken++) {
       if (!await this.#tryBehind(lane)) return
       // The sink takes events at this moment: what becomes of the head now is the head's own doing.
-      const enough = taken === COMPARISONS || waiting(lane) - 1 <= (lane.trouble?.skipped ?? 0)
+      const enough = taken === COMPARISONS || offsetBehind(lane) === undefined
       const startedAt = clock.now()
-      settle(lane, head, await send(head), startedAt, alone && enough)
+      const outcome = await send(head)
+      // The run goes first where this is the last time: with the head, the lane forgets it.
+      if (alone && enough && classify(outcome) === 'retry' && !await this.#repeatRun(lane, taken, true)) return
+      settle(lane, head, outcome, startedAt, alone && enough)
       if (enough || !lanes.failing.has(lane)) return
       lanes.claim(lane)
+      if (alone && !await this.#repeatRun(lane, taken, false)) return
     }
+  }
+
+  /**
+   * Tries the run behind a head again, which has just failed once more itself. What is taken leaves the run; what fails
+   * the last time is set aside.
+   * @param taken events that were taken beside it, the last one just before
+   * @returns false where delivery is ending
+   */
+  async #repeatRun (lane: Lane, taken: number, last: boolean): Promise<boolean> {
+    const { loader, lanes, signal, onGone, send, settleComparison, setAsideBehind } = this.#options
+    const { trouble } = lane
+    if (trouble === undefined) return true
+    for (const sequence of trouble.run) {
+      const stored = await loader.one(sequence)
+      if (signal.aborted) return false
+      let isDone = true
+      if (stored === undefined) {
+        onGone(sequence)
+        lanes.remove(lane, sequence)
+      } else {
+        const outcome = await send(stored)
+        if (classify(outcome) === 'aborted') return false
+        isDone = await settleComparison(lane, stored, outcome)
+        // It failed when it was tried in the head's place, and now after each that was taken.
+        if (!isDone && last) isDone = await setAsideBehind(lane, stored, outcome, 1 + taken)
+      }
+      if (isDone) trouble.run = trouble.run.filter((other) => other !== sequence)
+    }
+    return true
   }
 
   /** Sends an event from behind the head of a busy lane. Where the sink did not take it, the lane is done with. */
   async #tryBehind (lane: Lane): Promise<boolean> {
     const { clock, lanes, send, settleComparison } = this.#options
     const { trouble } = lane
-    const skipped = (trouble?.skipped ?? 0) % Math.min(waiting(lane) - 1, COMPARISON_DEPTH)
-    const other = await this.#load(lane, 1 + skipped)
+    // All have failed: begin anew, with the one right behind the head.
+    if (trouble !== undefined && offsetBehind(lane) === undefined) trouble.run = []
+    const other = await this.#load(lane, offsetBehind(lane) ?? 1)
     if (other === undefined) return false
     const outcome = await send(other)
     const verdict = classify(outcome)
     if (verdict === 'aborted') return false
     if (await settleComparison(lane, other, outcome) && verdict === 'delivered') return true
     if (verdict === 'retry') {
-      if (trouble !== undefined) trouble.skipped = skipped + 1
+      if (trouble !== undefined) trouble.run = [...trouble.run, other.sequence]
       this.#pause(clock.now(), outcome)
     }
     lanes.park(lane)
@@ -178,4 +218,13 @@ export class Prober {
   #pause (now: number, outcome: Outcome): void {
     this.#probeAt = now + this.#options.pauseMs(this.#options.health.probeFailures, outcome)
   }
+}
+
+/** Where the next comparison is, behind the head of a lane; undefined where its last event has been tried as well. */
+function offsetBehind (lane: Lane): number | undefined {
+  const run = lane.trouble?.run ?? []
+  const last = waiting(lane) - 1
+  if (last < 1 || sequenceAt(lane, last) === run.at(-1)) return undefined
+  const step = run.length < COMPARISON_STEPS ? run.length : COMPARISON_STEPS * 2 ** (run.length - COMPARISON_STEPS)
+  return Math.min(1 + step, last)
 }

@@ -150,7 +150,7 @@ function newTrouble (stored: StoredEvent): Trouble {
     retryAt: 0,
     earliestAt: 0,
     unproven: false,
-    skipped: 0,
+    run: [],
     storedAt: stored.storedAt
   }
 }

@@ -188,6 +188,7 @@ test('a file that is not YAML says the line and quotes nothing from it', async (
   const bomb = ['a: &a [1,1,1,1,1,1,1,1,1,1]', ...'bcdefg'.split('').map((name, at) =>
     `${name}: &${name} [${Array(10).fill(`*${'abcdef'[at]}`).join(',')}]`)].join('\n')
   t.match(refused(bomb), /alias/i, 'aliases that multiply')
+  t.match(refused('listeners: &a\n  - *a\n'), /alias/, 'an alias of what it stands in')
 })
 
 test('an empty file is a configuration of defaults, and JSON is YAML', async (t) => {

@@ -194,6 +194,59 @@ void test('several poison events in a row at the head of the only lane are set a
   t.same(sink.taken, healthy, 'the others in their order')
 })
 
+void test('a run of poison events is set aside together, so that two events behind it are enough', async (t) => {
+  const { append, deadLetters, dispatcher, drained, sink } = await createRig(t, { retry: 3 })
+  sink.script = (event) => ['a-0', 'a-1', 'a-2'].includes(event.id) ? 503 : 202
+  await append('a', 5)
+  await dispatcher.start()
+  await drained()
+  const letters = await deadLetters()
+  t.same(letters.map((letter) => letter.stored.event.id), ['a-0', 'a-1', 'a-2'])
+  t.same(letters.map(({ reason }) => reason), ['attempts', 'attempts', 'attempts'])
+  t.same(sink.taken, ['a-3', 'a-4'])
+  for (const { stored: { event: { id } }, attempts } of letters) {
+    t.equal(attempts, sink.of(id).length, `${id}: all its attempts are told`)
+  }
+  const end = sink.attempts.findIndex(({ id, status }) => id === 'a-3' && status === 202)
+  t.same(sink.attempts.slice(end).map(({ id, status }) => `${id} ${status}`), [
+    'a-3 202', 'a-0 503', 'a-1 503', 'a-2 503', 'a-4 202', 'a-0 503', 'a-1 503', 'a-2 503'
+  ], 'each fails again after each that was taken')
+  t.same(sink.overlapped, [])
+})
+
+void test('an event of such a run that the sink takes after all is no dead letter', async (t) => {
+  const { append, deadLetters, dispatcher, drained, sink } = await createRig(t, { retry: 3 })
+  sink.script = (event, attempt) => event.id === 'a-0' || (event.id === 'a-1' && attempt === 1) ? 503 : 202
+  await append('a', 5)
+  await dispatcher.start()
+  await drained()
+  t.same((await deadLetters()).map((letter) => letter.stored.event.id), ['a-0'])
+  t.same(sink.taken, ['a-2', 'a-1', 'a-3', 'a-4'])
+})
+
+void test('an event of such a run that the sink refuses for good is a dead letter for that', async (t) => {
+  const { append, deadLetters, dispatcher, drained, sink } = await createRig(t, { retry: 3 })
+  sink.script = (event, attempt) => event.id === 'a-0' ? 503 : event.id === 'a-1' ? (attempt === 1 ? 503 : 400) : 202
+  await append('a', 4)
+  await dispatcher.start()
+  await drained()
+  t.match(await deadLetters(), [
+    { stored: { event: { id: 'a-0' } }, reason: 'attempts' }, { stored: { event: { id: 'a-1' } }, reason: 'answer', code: 400 }
+  ])
+})
+
+void test('a run of a hundred poison events is crossed, and the events behind it arrive', async (t) => {
+  const { append, clock, deadLetters, dispatcher, drained, sink } = await createRig(t, { retry: 3 })
+  sink.script = (event) => Number(event.id.slice(2)) < 100 ? 503 : 202
+  await append('a', 140)
+  await dispatcher.start()
+  await clock.until(() => sink.taken.length > 0, DAY_MS)
+  t.ok(clock.now() < 1_800_000, `the first of them after ${Math.round(clock.now() / 1000)} s`)
+  await drained(DAY_MS)
+  t.equal((await deadLetters()).length, 100)
+  t.equal(new Set(sink.taken).size, 40)
+})
+
 void test('one event behind a poison event is enough to set it aside', async (t) => {
   const { append, deadLetters, dispatcher, drained, sink } = await createRig(t)
   sink.script = (event) => event.id === 'a-0' ? unreachable : 202

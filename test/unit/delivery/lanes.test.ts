@@ -19,7 +19,7 @@ const trouble = (failures: number, attemptedAt = 0): Trouble => ({
   retryAt: 0,
   earliestAt: 0,
   unproven: false,
-  skipped: 0,
+  run: [],
   storedAt: 0
 })
 
