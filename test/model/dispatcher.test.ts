@@ -150,6 +150,26 @@ void test('order per key, nothing lost, nothing healthy set aside, over outages,
   }
 })
 
+void test('one device alone: all of its poison is set aside, and nothing else, wherever it stands', async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const seed = SEED + round
+    const random = seededRandom(seed)
+    const { append, deadLetters, dispatcher, drained, sink } = await createRig(t, { random, retry: 1 + round % 4 })
+    const share = random()
+    const ids = await append('a', 1 + Math.floor(random() * 60))
+    const poison = ids.filter(() => random() < share)
+    // As many as it takes to tell each run of poison by itself.
+    const last = await append('a', 3 * poison.length)
+    sink.script = ({ id }) => poison.includes(id) ? 503 : 202
+    await dispatcher.start()
+    await drained(1e9)
+    const where = `${poison.length} of ${ids.length}, seed ${seed}`
+    t.same((await deadLetters()).map((letter) => letter.stored.event.id), poison, `all of the poison: ${where}`)
+    t.same(sink.taken.toSorted(), [...ids, ...last].filter((id) => !poison.includes(id)).toSorted(), `all else, once: ${where}`)
+    t.same(sink.overlapped, [])
+  }
+})
+
 /** How many events came after a later one of their key, duplicates left out. */
 function swapped (events: readonly Event[]): number {
   const seen = new Set<string>()
