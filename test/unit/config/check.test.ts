@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkConfig } from '../../../lib/config/check.ts'
-import { makeCertificate } from '../../support/config-files.ts'
+import { makeCertificate } from '../../support/certs.ts'
 
 const check = (settings: object, now?: number) => checkConfig({ env: {}, settings }, now)
 const mqtts = (tls: object) => ({ listeners: [{ protocol: 'mqtts', tls }] })
