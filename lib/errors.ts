@@ -54,7 +54,7 @@ const table = {
   },
   MBS_ERR_LISTENER_TLS: {
     message: 'The TLS files of the listener {listener} cannot be used: {reason}.',
-    help: 'Check that `tls.cert`, `tls.key` and `tls.ca` are PEM files which this user may read, and that key and certificate belong together.',
+    help: 'Check that `tls.cert`, `tls.key`, `tls.ca` and `tls.crl` are PEM files which this user may read, and that key and certificate belong together.',
     exitCode: EXIT_CONFIG
   },
   MBS_ERR_LISTENER_HANDSHAKE: {
@@ -210,6 +210,12 @@ const table = {
     message: 'K_CE_OVERRIDES cannot be used: {reason}.',
     help: 'Give JSON like {"extensions":{"name":"value"}}: names of a-z and 0-9, none a CloudEvents attribute, values texts.',
     exitCode: EXIT_CONFIG
+  },
+
+  // ---- files that are read again ------------------------------------------------------------------------------------
+  MBS_ERR_RELOAD_FAILED: {
+    message: 'The {what} could not be taken over: {reason}; what was in force before still is.',
+    help: 'Correct the files, `mqtt-broker-source check` says what is wrong with them. They are read again when they change, and on SIGHUP.'
   },
 
   // ---- display, admin -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import { isLoopback } from './config/addresses.ts'
 import { loadConfig, type LoadOptions } from './config/load.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
-import { createError, reasonOf } from './errors.ts'
+import { createError, reasonOf, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
 import { Listener } from './listener/listener.ts'
@@ -21,6 +21,7 @@ import { createMapper } from './mapping/mapper.ts'
 import { createDiskOutbox } from './outbox/disk.ts'
 import { createMemoryOutbox } from './outbox/memory.ts'
 import type { Outbox } from './outbox/outbox.ts'
+import { Reloader } from './reload/reloader.ts'
 import { createDisplaySink } from './sink/display-sink.ts'
 import { createHttpSink } from './sink/http-sink.ts'
 import type { Sink } from './sink/sink.ts'
@@ -61,6 +62,7 @@ export class Source {
   readonly #telemetry: Telemetry
   readonly #admin: AdminServer
   readonly #outbox: Outbox
+  readonly #reloader: Reloader
   readonly #sink: Sink | undefined
   readonly #deadLetterSink: Sink | undefined
   #dispatcher: Dispatcher | undefined
@@ -76,6 +78,7 @@ export class Source {
   constructor (config: Config) {
     this.config = config
     this.#telemetry = new Telemetry(config.log)
+    this.#reloader = new Reloader({ telemetry: this.#telemetry, everyMs: config.reload.every })
     this.#sink = createSink(config)
     this.#deadLetterSink = createDeadLetterSink(config)
     this.#outbox = createOutbox(config, this.#telemetry)
@@ -125,6 +128,16 @@ export class Source {
     return this.#closing
   }
 
+  /**
+   * Reads the files again that the listeners name, changed or not: certificates, keys, CAs, revocation lists. No
+   * connection is closed. What cannot be used leaves in force what was, and is logged and counted. Never rejects.
+   * @param reason for the log
+   * @returns MBS_ERR_RELOAD_FAILED for each group of files that was not taken over; empty: all were
+   */
+  async reload (reason = 'reload() was called'): Promise<readonly MbsError[]> {
+    return await this.#reloader.reloadAll(reason)
+  }
+
   async #start (): Promise<void> {
     try {
       const http = await this.#admin.start()
@@ -145,6 +158,7 @@ export class Source {
       this.#observe(this.#ingest)
       this.#broker = await this.#startBroker(this.#ingest)
       this.#addresses = { listeners: await this.#startListeners(this.#broker), http }
+      this.#reloader.start()
       this.#phase = 'started'
       this.#telemetry.started({ version: VERSION, name: this.config.name })
     } catch (error) {
@@ -219,6 +233,7 @@ export class Source {
     const addresses = []
     for (const [at, listener] of this.#listeners.entries()) {
       const { protocol, host, port } = this.config.listeners[at] as ListenerConfig
+      await this.#watchFiles(listener)
       const address = await listener.start()
       this.#telemetry.listening({ what: `${protocol} ${host}:${port}`, address })
       if (!isLoopback(host)) this.#telemetry.anonymousListener({ listener: `${protocol} ${host}:${port}` })
@@ -227,11 +242,19 @@ export class Source {
     return addresses
   }
 
+  async #watchFiles (listener: Listener): Promise<void> {
+    if (listener.files.length === 0) return
+    await this.#reloader.add({
+      kind: 'tls', what: `TLS files of the listener ${listener.name}`, files: listener.files, reload: () => listener.reload()
+    })
+  }
+
   async #close (reason: string): Promise<void> {
     this.#phase = 'draining'
     this.#telemetry.stopping({ reason })
     // A start under way is let finish: what it opens has to be closed.
     if (reason !== START_FAILED) await this.#starting?.catch(() => {})
+    this.#reloader.close()
     await Promise.all(this.#listeners.map(async (listener) => { await listener.stopAccepting() }))
     // Both at once: the broker waits for wills that ingest tries again until it is told not to.
     await Promise.all([this.#ingest?.quiesce(), this.#broker?.quiesce()])

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import { createSource, type Source } from '../../lib/index.ts'
 import { parse, port, type Command } from './command.ts'
 
@@ -11,6 +12,7 @@ export const run: Command = {
 
 Defaults are overridden by the file, the file by the environment (MBS_..., K_...), and that by these options.
 SIGTERM and SIGINT end it in order; a second one ends it at once. Both lose nothing that was acknowledged.
+SIGHUP reads certificates, keys, CAs and revocation lists again; no connection is closed.
 `,
   async execute (argv) {
     const { values } = parse(argv, {
@@ -24,6 +26,7 @@ SIGTERM and SIGINT end it in order; a second one ends it at once. Both lose noth
       }
     })
     const stopped = stopOnSignal(source)
+    reloadOnHangUp(source)
     await source.start()
     greet(source)
     return await stopped
@@ -41,6 +44,25 @@ async function stopOnSignal (source: Source): Promise<number> {
   process.once('SIGINT', now)
   await source.close(signal)
   return 0
+}
+
+/**
+ * SIGHUP has two meanings: an operator asks to read the files again, or the terminal that the program ran in is gone.
+ * Then it ends as it would without this handler, losing nothing that was acknowledged. Windows sends it for the latter
+ * alone: there it is left to itself.
+ */
+function reloadOnHangUp (source: Source): void {
+  if (process.platform === 'win32') return
+  const atTerminal = isatty(0)
+  const hangUp = (): void => {
+    if (!atTerminal || isatty(0)) {
+      void source.reload('SIGHUP')
+    } else {
+      process.off('SIGHUP', hangUp)
+      process.kill(process.pid, 'SIGHUP')
+    }
+  }
+  process.on('SIGHUP', hangUp)
 }
 
 /** Tells a person what listens where and what to try next. For machines the log says the same. */

@@ -6,8 +6,9 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
+import { parseCertificates } from '../pem/certificates.ts'
+import { parseRevocations, withoutList } from '../pem/revocations.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
-import { parseCertificates } from './pem.ts'
 import { formatPath, Report, type Path } from './problem.ts'
 import type { ListenerConfig } from './schema.ts'
 
@@ -48,7 +49,8 @@ function checkTlsFiles (
   const tlsError = (error: unknown) =>
     createError('MBS_ERR_LISTENER_TLS', { listener: name, reason: reasonOf(error) }, error)
 
-  checkCa([...path, 'ca'], files.ca, report, tlsError)
+  const authorities = checkCa([...path, 'ca'], files.ca, report, tlsError)
+  checkCrl([...path, 'crl'], files.crl, authorities ?? [], report, tlsError, now)
   const cert = tryFile([...path, 'cert'], files.cert, 'a PEM file with a certificate', report, tlsError, (text) => {
     parseCertificates(text)
     return new X509Certificate(text)
@@ -67,8 +69,27 @@ function checkTlsFiles (
   if (Date.parse(cert.validFrom) > now) report.warn(`${certificate} is not valid before ${cert.validFrom}`)
 }
 
-function checkCa (path: Path, file: string | undefined, report: Report, toError: ToError): void {
-  if (file !== undefined) tryFile(path, file, 'a PEM file with certificates', report, toError, parseCertificates)
+function checkCa (
+  path: Path, file: string | undefined, report: Report, toError: ToError
+): X509Certificate[] | undefined {
+  return file === undefined ? undefined : tryFile(path, file, 'a PEM file with certificates', report, toError, parseCertificates)
+}
+
+function checkCrl (
+  path: Path, file: string | undefined, authorities: readonly X509Certificate[], report: Report, toError: ToError,
+  now: number
+): void {
+  if (file === undefined) return
+  const lists = tryFile(path, file, 'a PEM file with revocation lists (X509 CRL)', report, toError, parseRevocations)
+  if (lists === undefined) return
+  const crl = formatPath(path)
+  for (const { subject } of withoutList(authorities, lists)) {
+    report.warn(`${crl} has no list of the CA ${subject.replaceAll('\n', ', ')}: no client certificate of it is accepted`)
+  }
+  const expired = lists.flatMap(({ nextUpdate }) => nextUpdate !== undefined && nextUpdate < now ? [nextUpdate] : [])
+  for (const at of expired) {
+    report.warn(`${crl} expired at ${new Date(at).toISOString()}: no client certificate is accepted until it is replaced`)
+  }
 }
 
 /** What `read` makes of a file; a mistake is noted where it throws. */

@@ -3,8 +3,8 @@
  * the schema has completed and converted; a rule looks only at what had no mistake so far (`report.sound`).
  */
 import { createError, reasonOf } from '../errors.ts'
+import { parseCertificates } from '../pem/certificates.ts'
 import { isLoopback, sameEndpoint } from './addresses.ts'
-import { parseCertificates } from './pem.ts'
 import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
@@ -62,8 +62,10 @@ function checkTls (path: Path, { protocol, tls }: Listener, report: Report): voi
     report.add([...path, 'tls'], { found: 'a section', allowed: 'nothing, because the protocol is mqtt', hint: 'did you mean protocol: mqtts?' })
   } else if (tls !== undefined && tls.clientCertificate !== 'none' && tls.ca === undefined) {
     report.add([...path, 'tls', 'ca'], { found: 'nothing', allowed: `a path, because clientCertificate is ${tls.clientCertificate}` })
-  } else if (tls?.ca !== undefined && tls.clientCertificate === 'none') {
-    report.warn(`${formatPath([...path, 'tls', 'ca'])} has no effect while clientCertificate is none`)
+  } else if (tls?.clientCertificate === 'none') {
+    for (const key of ['ca', 'crl'] as const) {
+      if (tls[key] !== undefined) report.warn(`${formatPath([...path, 'tls', key])} has no effect while clientCertificate is none`)
+    }
   }
 }
 

@@ -29,6 +29,11 @@ const tls = optionalSection('TLS of an `mqtts` listener. Files are PEM; relative
   ca: Type.Optional(text({
     description: 'File with the CA certificates that client certificates are checked against.', example: 'ca.crt', allowed: 'a path'
   })),
+  crl: Type.Optional(text({
+    description: 'File with the revocation lists (CRLs) that client certificates are checked against; one for every CA in `ca`.',
+    example: 'ca.crl',
+    allowed: 'a path'
+  })),
   clientCertificate: oneOf(['none', 'optional', 'required'], {
     description: '`none`: clients are not asked for a certificate; `optional`: one that is given must be valid; `required`: no connection without one. The last two need `ca`.',
     default: 'none'
@@ -230,6 +235,15 @@ export const configSchema = Type.Object({
   http: section('The HTTP server for health, metrics and administration.', {
     host: host('Address to listen on. Whoever reaches it can read health and metrics.'),
     port: wholeNumber({ description: 'Port to listen on; 0 takes any that is free.', default: 8080, minimum: 0, maximum: 65535 })
+  }),
+
+  reload: section('When the files are read again that the listeners name: certificates, keys, CAs, revocation lists.', {
+    every: duration({
+      description: 'How often is looked whether they have changed. A change takes effect when they were the same in two looks in a row. PT0S: never, only on SIGHUP.',
+      default: 'PT2S',
+      minimumMs: 0,
+      maximumMs: 86_400_000
+    })
   }),
 
   log: section('The log, on standard error.', {

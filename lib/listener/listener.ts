@@ -4,6 +4,7 @@
  *
  * Invariant: every connection is counted before anything is spent on it, a TLS handshake included.
  */
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
@@ -11,10 +12,14 @@ import { createError, reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { ConnectionLimit } from './connection-limit.ts'
 import { FrameGate, type ConnectionFacts, type GateLimits } from './frame-gate.ts'
-import { loadTlsOptions, type ListenerTls } from './tls-options.ts'
+import { ExpiryWatch } from './expiry-watch.ts'
+import { filesOf, loadTlsOptions, type ListenerTls } from './tls-options.ts'
 
 /** Silence after which TCP itself asks whether the other side is still there, in milliseconds. */
 const TCP_KEEP_ALIVE_MS = 60_000
+
+/** What Node asks for: the name of the keys, and one key each for the two things it does with them. */
+const TICKET_KEY_BYTES = 48
 
 /** Errors of a handshake that say only that the other side has gone: a port scan, a health check. */
 const GONE = new Set(['ECONNRESET', 'EPIPE'])
@@ -48,6 +53,7 @@ export class Listener {
   readonly #gates = new Set<FrameGate>()
   /** Connections whose TLS handshake has not ended, by the other side's address and port. */
   readonly #handshakes = new Map<string, Socket>()
+  readonly #expiry: ExpiryWatch
   #tls: TlsServer | undefined
   #started: Promise<string> | undefined
   #closed: Promise<void> | undefined
@@ -56,6 +62,7 @@ export class Listener {
   constructor (options: ListenerOptions) {
     this.#options = options
     this.name = `${options.protocol}://${printable(options.host, options.port)}`
+    this.#expiry = new ExpiryWatch(this.name, options.telemetry)
     this.#server = createTcpServer({
       // A device that has sent its last byte may still wait for its PUBACKs. Under TLS, which cannot be half open, a
       // connection that ends before its handshake would not be noticed.
@@ -76,6 +83,28 @@ export class Listener {
     return await this.#started
   }
 
+  /** The files that `reload` reads; none without TLS. */
+  get files (): readonly string[] {
+    return this.#options.tls === undefined ? [] : filesOf(this.#options.tls)
+  }
+
+  /**
+   * Reads the TLS files again: certificate, key, CAs and revocation lists hold for every handshake from then on, one
+   * that resumes an earlier session included. Connections that are open stay, whatever their certificate.
+   * @throws MBS_ERR_LISTENER_TLS; then everything stays as it was
+   */
+  async reload (): Promise<void> {
+    const { tls, limits } = this.#options
+    await this.#started?.catch(() => {})
+    if (tls === undefined || this.#tls === undefined) return
+    const { options, expiry } = await loadTlsOptions(tls, this.name, limits.connectTimeoutMs)
+    if (this.#closed !== undefined) return
+    this.#tls.setSecureContext(options)
+    // A resumed session is not asked for its certificate again: none of those before may be resumed.
+    this.#tls.setTicketKeys(randomBytes(TICKET_KEY_BYTES))
+    this.#expiry.set(expiry)
+  }
+
   /** Takes no further connection; those that are open stay. Idempotent. */
   async stopAccepting (): Promise<void> {
     await this.#started?.catch(() => {})
@@ -89,6 +118,7 @@ export class Listener {
   }
 
   async #close (): Promise<void> {
+    this.#expiry.stop()
     await this.stopAccepting()
     const gone = Array.from(this.#sockets, (socket) => once(socket, 'close'))
     for (const socket of this.#handshakes.values()) socket.destroy()
@@ -100,7 +130,9 @@ export class Listener {
     const { protocol, host, port, tls, limits, telemetry } = this.#options
     if (protocol === 'mqtts') {
       if (tls === undefined) throw createError('MBS_ERR_LISTENER_TLS', { listener: this.name, reason: 'it has no tls section' })
-      this.#tls = this.#createTls(await loadTlsOptions(tls, this.name, limits.connectTimeoutMs))
+      const { options, expiry } = await loadTlsOptions(tls, this.name, limits.connectTimeoutMs)
+      this.#tls = this.#createTls(options)
+      this.#expiry.set(expiry)
     }
     const server = this.#server
     await new Promise<void>((resolve, reject) => {

@@ -79,6 +79,12 @@ export function createMetrics () {
     deadLettersForwarded: counter('dead_letters_forwarded_total', 'Dead letters that the dead-letter sink took.', ['sink']),
     sinkUp: gauge('sink_up', '1 while the sink takes events, 0 while it is being probed.', ['sink']),
     sinkConfigured: gauge('sink_configured', '0 while there is no sink and events wait for one.'),
+    reloads: counter('reloads_total',
+      'Times that files were read again, by what is in them; `failed` leaves in force what was.', ['what', 'result']),
+    certificateExpiry: gauge('tls_certificate_expiry_timestamp_seconds',
+      'When the certificate of a listener expires, or the first of its intermediates; seconds since the epoch.', ['listener']),
+    crlExpiry: gauge('tls_crl_expiry_timestamp_seconds',
+      'When the first revocation list of a listener expires, and with it all client certificates; seconds since the epoch.', ['listener'])
   }
 
   const collected = <L extends string>(

@@ -23,6 +23,17 @@ export interface ConnectionFields {
   readonly clientId?: string
 }
 
+/** What is in files that are read again; a label of a metric, so the list is closed. */
+export type ReloadKind = 'tls' | 'users' | 'permissions' | 'jwks'
+
+/** What a log line about files that were read again says; never what is in them. */
+export interface ReloadFields {
+  readonly kind: ReloadKind
+  readonly what: string
+  readonly files: readonly string[]
+  readonly reason: string
+}
+
 /** What a log line about an event says; never its data. */
 export interface EventFields {
   readonly sequence: number
@@ -91,6 +102,44 @@ export class Telemetry {
     this.#repeated(`unexpected ${what}`, (suppressed) => {
       this.log.error({ err: error, suppressed }, `unexpected failure: ${what}`)
     })
+  }
+
+  // ---- files ---------------------------------------------------------------------------------------------------
+
+  /** Files were read again, and what is in them is in force. */
+  reloaded (fields: ReloadFields): void {
+    this.#metrics.reloads.labels(fields.kind, 'ok').inc()
+    this.log.info(fields, 'read again')
+  }
+
+  /** Files were read again and cannot be used; what was in force stays. */
+  reloadFailed (error: MbsError, fields: ReloadFields): void {
+    this.#metrics.reloads.labels(fields.kind, 'failed').inc()
+    this.log.error({ code: error.code, ...fields, err: error, help: error.help }, error.message)
+  }
+
+  /**
+   * A listener has a certificate from now on, and revocation lists where it has any.
+   * @param expiry milliseconds since the epoch
+   */
+  tlsInForce (listener: string, expiry: { readonly certificate: number, readonly crl: number | undefined }): void {
+    this.#metrics.certificateExpiry.labels(listener).set(expiry.certificate / 1000)
+    if (expiry.crl === undefined) this.#metrics.crlExpiry.remove(listener)
+    else this.#metrics.crlExpiry.labels(listener).set(expiry.crl / 1000)
+  }
+
+  certificateExpires (fields: { listener: string, expiresAt: string }): void {
+    this.log.warn(fields, 'the certificate of this listener expires soon')
+  }
+
+  /** Devices that check it do not connect any more. */
+  certificateExpired (fields: { listener: string, expiresAt: string }): void {
+    this.log.error(fields, 'the certificate of this listener has expired')
+  }
+
+  /** OpenSSL trusts no client certificate of its authority any more. */
+  crlExpired (fields: { listener: string, expiresAt: string }): void {
+    this.log.error(fields, 'a revocation list of this listener has expired: no client certificate is accepted')
   }
 
   // ---- connections -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { checkConfig } from '../../lib/config/check.ts'
 import { loadConfig } from '../../lib/config/load.ts'
-import { makeCertificate } from '../support/config-files.ts'
+import { makeCertificate } from '../support/certs.ts'
 
 const directory = join(import.meta.dirname, '../../config')
 const load = (name: string, env: Record<string, string> = {}) => loadConfig({ env, file: join(directory, name) })

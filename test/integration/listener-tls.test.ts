@@ -144,7 +144,7 @@ test('files that cannot be used are named at start', async (t) => {
     ['a certificate that is none', { ...plain, cert: garbage }, /PEM|no start line/i],
     ['a key that is none', { ...plain, key: garbage }, /PEM|DECODER|unsupported|no start line/i],
     ['a key of another certificate', { ...plain, key: certificates.file('client.key') }, /key values mismatch/i],
-    ['a CA that is none', { ...plain, ca: garbage, clientCertificate: 'required' }, /holds no PEM certificate/],
+    ['a CA that is none', { ...plain, ca: garbage, clientCertificate: 'required' }, /garbage\.pem: there is no PEM certificate/],
     ['a CA that is broken', { ...plain, ca: broken, clientCertificate: 'required' }, /./],
     ['client certificates without a CA', { ...plain, clientCertificate: 'optional' }, /tls\.ca is missing/],
     ['a CA without need', { ...plain, ca }, /never/]

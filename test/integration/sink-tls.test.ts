@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { createHttpSink } from '../../lib/sink/http-sink.ts'
 import { createTrust } from '../../lib/sink/sink-tls.ts'
-import { createSinkCertificates } from '../support/http-sink-certs.ts'
+import { createSinkCertificates } from '../support/certs.ts'
 import { event } from '../support/http-sink-events.ts'
 import { httpSink, noAbort } from '../support/http-sink-client.ts'
 import { startHttpSink } from '../support/http-sink.ts'

@@ -1,5 +1,4 @@
-/** Files for tests of the configuration: YAML texts, keys and certificates. Certificates are made by openssl. */
-import { execFileSync } from 'node:child_process'
+/** Files for tests of the configuration, and what is wrong with them. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { problemsOf, loadConfig, type LoadOptions } from '../../lib/config/load.ts'
@@ -22,15 +21,4 @@ export function mistakesIn (options: LoadOptions): Map<string, Problem> {
     if (problems.length === 0) throw error
     return new Map(problems.map((problem) => [problem.path, problem]))
   }
-}
-
-/** Makes a key and a certificate signed by it. */
-export function makeCertificate (directory: string, name: string): { cert: string, key: string } {
-  const cert = join(directory, `${name}.crt`)
-  const key = join(directory, `${name}.key`)
-  execFileSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-    '-subj', `/CN=${name}`, '-keyout', key, '-out', cert
-  ], { stdio: 'pipe' })
-  return { cert, key }
 }

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkConfig } from '../../../lib/config/check.ts'
-import { makeCertificate } from '../../support/config-files.ts'
+import { createCertificates, makeCertificate } from '../../support/certs.ts'
 
 const check = (settings: object, now?: number) => checkConfig({ env: {}, settings }, now)
 const mqtts = (tls: object) => ({ listeners: [{ protocol: 'mqtts', tls }] })
@@ -66,6 +66,29 @@ test('a key that is too weak for TLS is told before a device finds out', async (
   const [cert, key] = [join(directory, 'weak.crt'), join(directory, 'weak.key')]
   execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:512', '-nodes', '-subj', '/CN=weak', '-keyout', key, '-out', cert], { stdio: 'pipe' })
   t.strictSame(mistakes(mqtts({ cert, key })), [['listeners[0].tls.key', 'MBS_ERR_LISTENER_TLS']])
+})
+
+test('a revocation list that is missing, empty or something else is a mistake at its setting', async (t) => {
+  const directory = t.testdir({ empty: '', text: 'hello' })
+  const { cert, key } = makeCertificate(directory, 'gateway')
+  const tls = { cert, key, ca: cert, clientCertificate: 'required' }
+  for (const bad of [join(directory, 'missing'), join(directory, 'empty'), join(directory, 'text'), cert]) {
+    t.strictSame(mistakes(mqtts({ ...tls, crl: bad })), [['listeners[0].tls.crl', 'MBS_ERR_LISTENER_TLS']], bad)
+  }
+})
+
+test('a revocation list that locks devices out is warned about', async (t) => {
+  const certificates = createCertificates(t.testdir())
+  const [cert, key] = [certificates.file('server.crt'), certificates.file('server.key')]
+  const ca = certificates.write('both.crt', certificates.read('ca.crt') + certificates.read('other-ca.crt'))
+  const warnings = (crl: string) => check(mqtts({ cert, key, ca, crl, clientCertificate: 'required' })).warnings
+  const own = certificates.revoke('ca', ['client'])
+  t.match(warnings(own), [/listeners\[0\]\.tls\.crl has no list of the CA CN=other-ca/])
+  certificates.revoke('other-ca', [])
+  t.strictSame(warnings(certificates.write('both.crl', certificates.read('ca.crl') + certificates.read('other-ca.crl'))), [])
+  certificates.revoke('other-ca', [], { expired: true })
+  t.match(warnings(certificates.write('both.crl', certificates.read('ca.crl') + certificates.read('other-ca.crl'))),
+    [/tls\.crl expired at 2020-01-02T00:00:00\.000Z/])
 })
 
 test('a certificate outside of its time is warned about', async (t) => {

@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import { formatConfig } from '../../../lib/config/effective.ts'
 import { loadConfig } from '../../../lib/config/load.ts'
-import { makeCertificate, writeYaml } from '../../support/config-files.ts'
+import { makeCertificate } from '../../support/certs.ts'
+import { writeYaml } from '../../support/config-files.ts'
 import { readFileSync } from 'node:fs'
 
 test('every setting is told as it would be written, with where it came from', async (t) => {

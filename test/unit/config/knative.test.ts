@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import { readFileSync } from 'node:fs'
 import { loadConfig } from '../../../lib/config/load.ts'
-import { makeCertificate, mistakesIn } from '../../support/config-files.ts'
+import { makeCertificate } from '../../support/certs.ts'
+import { mistakesIn } from '../../support/config-files.ts'
 
 const load = (env: Record<string, string>, settings: object = {}) => loadConfig({ env, settings })
 

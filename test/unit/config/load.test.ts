@@ -36,6 +36,7 @@ test('without anything given, everything has its default and nothing is warned a
     },
     events: { overrides: { extensions: {} } },
     http: { host: '127.0.0.1', port: 8080 },
+    reload: { every: 2000 },
     log: { level: 'info', format: 'auto' }
   })
   t.strictSame(warnings, [])

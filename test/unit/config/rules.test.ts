@@ -42,8 +42,8 @@ test('mqtts needs TLS, mqtt has none, and checked client certificates need a CA'
   for (const clientCertificate of ['optional', 'required']) {
     t.strictSame(codes({ listeners: [{ protocol: 'mqtts', tls: { ...tls, clientCertificate } }] }), ['listeners[0].tls.ca'])
   }
-  const { warnings } = load({ listeners: [{ protocol: 'mqtts', tls: { ...tls, ca: 'c' } }] })
-  t.match(warnings, [/listeners\[0\]\.tls\.ca has no effect/])
+  const { warnings } = load({ listeners: [{ protocol: 'mqtts', tls: { ...tls, ca: 'c', crl: 'd' } }] })
+  t.match(warnings, [/listeners\[0\]\.tls\.ca has no effect/, /listeners\[0\]\.tls\.crl has no effect/])
 })
 
 test('several mistakes of one listener are told together', async (t) => {

@@ -19,6 +19,9 @@ const refusal = createError('MBS_ERR_OUTBOX_FULL', { maxBytes: 1000 })
 const failure = createError('MBS_ERR_OUTBOX_WRITE', { directory: '/data', reason: 'no space' }, new Error('ENOSPC'))
 const recovery = { firstSequence: 1, nextSequence: 9, lostEvents: 0, unclean: true, receipts: [] }
 const destination = 'http://sink.example/'
+const files = { kind: 'tls', what: 'TLS files of mqtts', files: ['tls.crt', 'tls.key'], reason: 'SIGHUP' } as const
+const unreadable = createError('MBS_ERR_RELOAD_FAILED', { what: files.what, reason: 'it is gone' }, new Error('ENOENT'))
+const expiry = { listener: 'mqtts', expiresAt: '2030-01-01T00:00:00.000Z' }
 
 const rules: Record<string, Rule> = {
   started: {
@@ -45,6 +48,35 @@ const rules: Record<string, Rule> = {
   unexpected: {
     call: (telemetry) => telemetry.unexpected(new Error('surprise'), 'HTTP /metrics'),
     log: { level: 'error', msg: 'unexpected failure: HTTP /metrics', err: { message: 'surprise', stack: String } }
+  },
+  reloaded: {
+    call: (telemetry) => telemetry.reloaded(files),
+    log: { level: 'info', msg: 'read again', ...files },
+    metrics: { 'reloads_total{what="tls",result="ok"}': 1 }
+  },
+  reloadFailed: {
+    call: (telemetry) => telemetry.reloadFailed(unreadable, files),
+    log: { level: 'error', code: 'MBS_ERR_RELOAD_FAILED', msg: unreadable.message, help: unreadable.help, ...files, err: { cause: { message: 'ENOENT' } } },
+    metrics: { 'reloads_total{what="tls",result="failed"}': 1 }
+  },
+  tlsInForce: {
+    call: (telemetry) => telemetry.tlsInForce('mqtts', { certificate: 2_000_500, crl: 1_000_000 }),
+    metrics: {
+      'tls_certificate_expiry_timestamp_seconds{listener="mqtts"}': 2000.5,
+      'tls_crl_expiry_timestamp_seconds{listener="mqtts"}': 1000
+    }
+  },
+  certificateExpires: {
+    call: (telemetry) => telemetry.certificateExpires(expiry),
+    log: { level: 'warn', msg: /certificate .* expires soon/, ...expiry }
+  },
+  certificateExpired: {
+    call: (telemetry) => telemetry.certificateExpired(expiry),
+    log: { level: 'error', msg: /certificate .* has expired/, ...expiry }
+  },
+  crlExpired: {
+    call: (telemetry) => telemetry.crlExpired(expiry),
+    log: { level: 'error', msg: /revocation list/, ...expiry }
   },
   connectionOpened: {
     call: (telemetry) => telemetry.connectionOpened('mqtt'),
@@ -254,6 +286,15 @@ test('an outbox that lost events says so when it is opened', async (t) => {
   telemetry.outboxOpened({ ...recovery, lostEvents: 3, damage: 'a bad checksum' }, { store: 'disk' })
   t.match(lines.objects, [{ level: 'info' }, { level: 'error', count: 3, reason: 'a bad checksum' }])
   t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_lost_events_total'), 3)
+})
+
+test('a revocation list that is not used any more has no expiry', async (t) => {
+  const { telemetry } = createTestTelemetry()
+  telemetry.tlsInForce('mqtts', { certificate: 2000, crl: 1000 })
+  telemetry.tlsInForce('mqtts', { certificate: 3000, crl: undefined })
+  const families = await read(telemetry)
+  t.equal(sampleOf(families, 'mqtt_broker_source_tls_crl_expiry_timestamp_seconds{listener="mqtts"}'), undefined)
+  t.equal(sampleOf(families, 'mqtt_broker_source_tls_certificate_expiry_timestamp_seconds{listener="mqtts"}'), 3)
 })
 
 test('gauges are read from where observe says', async (t) => {
