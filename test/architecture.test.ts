@@ -30,7 +30,7 @@ const PLAN: readonly Row[] = [
   { place: 'lib/maintenance.ts', lib: ['lib/'] },
   { place: 'lib/ingest.ts', lib: [...COMMON, 'lib/ingest/', 'lib/outbox/outbox.ts'] },
   { place: 'lib/ingest/', lib: [...COMMON, 'lib/outbox/outbox.ts'] },
-  { place: 'lib/access/', lib: COMMON },
+  { place: 'lib/access/', lib: COMMON, packages: ['jose'] },
   { place: 'lib/config/', lib: COMMON, packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein'] },
   { place: 'lib/listener/', lib: COMMON },
   { place: 'lib/broker/', lib: COMMON, packages: ['aedes'] },

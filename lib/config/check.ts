@@ -2,14 +2,14 @@
  * Looks at a configuration without running it: what loading finds wrong, and the files that it names. Reads files and
  * nothing else: opens no port, asks no sink.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, createPublicKey, X509Certificate, type JsonWebKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
 import { parseCertificates } from './pem.ts'
-import { formatPath, Report, type Path } from './problem.ts'
-import type { ListenerConfig } from './schema.ts'
+import { formatPath, redactUrl, Report, type Path } from './problem.ts'
+import type { Config, ListenerConfig } from './schema.ts'
 
 /**
  * All mistakes of a configuration and of the certificate files that it names, as a value. Files are looked at only
@@ -39,6 +39,7 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
   const sinkCa = (error: unknown) => createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
   checkCa(['sink', 'ca'], config.sink.ca, report, sinkCa)
   checkCa(['delivery', 'deadLetterSink', 'ca'], config.delivery.deadLetterSink?.ca, report, sinkCa)
+  checkTokenFiles(config.access, report)
 }
 
 function checkTlsFiles (
@@ -69,6 +70,50 @@ function checkTlsFiles (
 
 function checkCa (path: Path, file: string | undefined, report: Report, toError: ToError): void {
   if (file !== undefined) tryFile(path, file, 'a PEM file with certificates', report, toError, parseCertificates)
+}
+
+function checkTokenFiles ({ jwt, http }: Config['access'], report: Report): void {
+  const keysError = (source: string) => (error: unknown) =>
+    createError('MBS_ERR_ACCESS_KEYS', { source, reason: reasonOf(error) }, error)
+  if (jwt?.publicKey !== undefined) {
+    const path = ['access', 'jwt', 'publicKey']
+    tryFile(path, jwt.publicKey, 'a PEM file with a public key', report, keysError(jwt.publicKey), (text) => {
+      if (text.includes('PRIVATE KEY-----')) throw new Error('it holds a private key, which does not belong here')
+      return createPublicKey(text)
+    })
+  }
+  if (jwt?.jwks?.includes('://') === false) {
+    const path = ['access', 'jwt', 'jwks']
+    tryFile(path, jwt.jwks, 'a JWK Set with public keys', report, keysError(jwt.jwks), checkJwks)
+  }
+  if (http?.tokenFile !== undefined) {
+    const hookError = (error: unknown) =>
+      createError('MBS_ERR_ACCESS_HOOK', { url: redactUrl(http.url), reason: reasonOf(error) }, error)
+    tryFile(['access', 'http', 'tokenFile'], http.tokenFile, 'a file with one token', report, hookError, (text) => {
+      if (!/^[\x21-\x7e]+$/.test(text.trim())) throw new Error('it holds no token: one line of visible ASCII')
+    })
+  }
+}
+
+/** @throws Error where no key can be read; what JSON.parse says quotes the text, and is not repeated */
+function checkJwks (text: string): void {
+  let keys: unknown
+  try {
+    keys = (JSON.parse(text) as { keys?: unknown } | null)?.keys
+  } catch {
+    throw new Error('it is not JSON')
+  }
+  if (!Array.isArray(keys)) throw new Error('it is not a JWK Set: it has no list `keys`')
+  if (!keys.some(isPublicJwk)) throw new Error('none of its keys is a public key')
+}
+
+function isPublicJwk (jwk: JsonWebKey): boolean {
+  try {
+    createPublicKey({ key: jwk, format: 'jwk' })
+    return jwk.d === undefined
+  } catch {
+    return false
+  }
 }
 
 /** What `read` makes of a file; a mistake is noted where it throws. */
