@@ -28,7 +28,10 @@ const MAX_REMEMBERED = 10_000
 const WAITING_PER_SLOT = 64
 
 /** Why the hook told nothing; a label of a metric, so the list is closed. */
-export type HookFailure = FetchFailure | 'answer' | 'busy'
+export type HookFailure = Exclude<FetchFailure, 'aborted'> | 'answer' | 'busy'
+
+/** The device went away meanwhile, which says nothing of the hook. */
+const GIVEN_UP: HookAnswer = { kind: 'invalid', reason: 'the device is gone' }
 
 export interface HttpHookOptions {
   readonly url: string
@@ -122,13 +125,15 @@ class HttpHook implements ReloadableMethod {
     const { url, timeoutMs } = this.#options
     const since = this.#monotonic()
     if (!await this.#slots.take(timeoutMs, signal)) {
-      return this.#failed(signal.aborted ? 'aborted' : 'busy', 'too many devices wait to be asked about')
+      return signal.aborted ? GIVEN_UP : this.#failed('busy', 'too many devices wait to be asked about')
     }
     try {
       const leftMs = Math.max(1, timeoutMs - (this.#monotonic() - since))
       const bounds = { timeoutMs: leftMs, maxBytes: MAX_ANSWER_BYTES }
       const outcome = await fetchBounded(url, { method: 'POST', headers, body }, bounds, signal)
-      if (outcome.kind === 'failed') return this.#failed(outcome.why, outcome.reason)
+      if (outcome.kind === 'failed') {
+        return outcome.why === 'aborted' ? GIVEN_UP : this.#failed(outcome.why, outcome.reason)
+      }
       const answer = readHookAnswer(outcome.status, outcome.body)
       if (answer.kind === 'invalid') return this.#failed('answer', answer.reason)
       if (answer.kind === 'allow' && (answer.username ?? given) === undefined) {

@@ -107,7 +107,7 @@ function readJwk (jwk: unknown, allowed: readonly string[]): VerificationKey[] {
 /** The algorithms of JWS that a key is made for [RFC 7518 3.1, RFC 8037 3.1]. */
 function algorithmsOf (key: KeyObject): readonly string[] {
   const { modulusLength = 0, namedCurve = '' } = key.asymmetricKeyDetails ?? {}
-  const type: string | undefined = key.asymmetricKeyType
+  const type: string = key.asymmetricKeyType ?? ''
   switch (type) {
     case 'rsa': return modulusLength < MIN_RSA_BITS ? [] : RSA_ALGORITHMS
     case 'ec': return EC_ALGORITHMS[namedCurve] ?? []

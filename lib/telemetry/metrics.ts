@@ -66,7 +66,7 @@ export function createMetrics () {
     tokenKeyLoads: counter('token_key_loads_total',
       'Times that the keys of tokens were read: `loaded`, or `failed` (earlier keys stay in force).', ['outcome']),
     hookRequests: counter('auth_hook_requests_total',
-      'What the authentication hook said: `allow`, `deny`, `ignore`; or why it said nothing that could be used: `timeout`, `network`, `too-large`, `answer`, `busy`, `aborted`.',
+      'What the authentication hook said: `allow`, `deny`, `ignore`; or why it said nothing that could be used: `timeout`, `network`, `too-large`, `answer`, `busy`.',
       ['outcome']),
     refused: counter('publishes_refused_total',
       'Publishes not stored and not acknowledged, by the code of the error; their connection was closed.', ['code']),
