@@ -133,6 +133,23 @@ const table = {
     retryable: true
   },
 
+  // ---- access ------------------------------------------------------------------------------------------------------
+  MBS_ERR_ACCESS_KEYS: {
+    message: 'The keys that tokens are checked with cannot be taken from {source}: {reason}.',
+    help: 'access.jwt.jwks is a JWK Set (JSON) or its URL, access.jwt.publicKey a PEM file; the keys have to fit access.jwt.algorithms. What was in force stays so: a file until it is right, keys of a URL for access.jwt.maxAge.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_ACCESS_HOOK: {
+    message: 'The authentication hook {url} cannot be asked: {reason}.',
+    help: 'Check access.http, and that the service answers 200 with JSON, 204, 401 or 403 within access.http.timeout (docs/tokens.md). Nobody is let in by it meanwhile.',
+    retryable: true
+  },
+  MBS_ERR_ACCESS_URL: {
+    message: 'The URL {url} cannot be asked about devices: {reason}.',
+    help: 'Give an absolute URL without user, password and fragment; access.jwt.jwks is https://, or http:// on loopback.',
+    exitCode: EXIT_CONFIG
+  },
+
   // ---- ingest -----------------------------------------------------------------------------------------------------
   MBS_ERR_INGEST_TIMEOUT: {
     message: 'The outbox did not store the publish within limits.publishTimeout ({timeoutMs} ms); it was not acknowledged.',

@@ -2,15 +2,15 @@
  * Looks at a configuration without running it: what loading finds wrong, and the files that it names. Reads files and
  * nothing else: opens no port, asks no sink.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, createPublicKey, X509Certificate, type JsonWebKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { parseRevocations, withoutList } from '../pem/revocations.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
-import { formatPath, Report, type Path } from './problem.ts'
-import type { ListenerConfig } from './schema.ts'
+import { formatPath, redactUrl, Report, type Path } from './problem.ts'
+import type { Config, ListenerConfig } from './schema.ts'
 
 /**
  * All mistakes of a configuration and of the certificate files that it names, as a value. Files are looked at only
@@ -40,6 +40,7 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
   const sinkCa = (error: unknown) => createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
   checkCa(['sink', 'ca'], config.sink.ca, report, sinkCa)
   checkCa(['delivery', 'deadLetterSink', 'ca'], config.delivery.deadLetterSink?.ca, report, sinkCa)
+  checkTokenFiles(config.access, report)
 }
 
 function checkTlsFiles (
@@ -89,6 +90,50 @@ function checkCrl (
   const expired = lists.flatMap(({ nextUpdate }) => nextUpdate !== undefined && nextUpdate < now ? [nextUpdate] : [])
   for (const at of expired) {
     report.warn(`${crl} expired at ${new Date(at).toISOString()}: no client certificate is accepted until it is replaced`)
+  }
+}
+
+function checkTokenFiles ({ jwt, http }: Config['access'], report: Report): void {
+  const keysError = (source: string) => (error: unknown) =>
+    createError('MBS_ERR_ACCESS_KEYS', { source, reason: reasonOf(error) }, error)
+  if (jwt?.publicKey !== undefined) {
+    const path = ['access', 'jwt', 'publicKey']
+    tryFile(path, jwt.publicKey, 'a PEM file with a public key', report, keysError(jwt.publicKey), (text) => {
+      if (text.includes('PRIVATE KEY-----')) throw new Error('it holds a private key, which does not belong here')
+      return createPublicKey(text)
+    })
+  }
+  if (jwt?.jwks?.includes('://') === false) {
+    const path = ['access', 'jwt', 'jwks']
+    tryFile(path, jwt.jwks, 'a JWK Set with public keys', report, keysError(jwt.jwks), checkJwks)
+  }
+  if (http?.tokenFile !== undefined) {
+    const hookError = (error: unknown) =>
+      createError('MBS_ERR_ACCESS_HOOK', { url: redactUrl(http.url), reason: reasonOf(error) }, error)
+    tryFile(['access', 'http', 'tokenFile'], http.tokenFile, 'a file with one token', report, hookError, (text) => {
+      if (!/^[\x21-\x7e]+$/.test(text.trim())) throw new Error('it holds no token: one line of visible ASCII')
+    })
+  }
+}
+
+/** @throws Error where no key can be read; what JSON.parse says quotes the text, and is not repeated */
+function checkJwks (text: string): void {
+  let keys: unknown
+  try {
+    keys = (JSON.parse(text) as { keys?: unknown } | null)?.keys
+  } catch {
+    throw new Error('it is not JSON')
+  }
+  if (!Array.isArray(keys)) throw new Error('it is not a JWK Set: it has no list `keys`')
+  if (!keys.some(isPublicJwk)) throw new Error('none of its keys is a public key')
+}
+
+function isPublicJwk (jwk: JsonWebKey): boolean {
+  try {
+    createPublicKey({ key: jwk, format: 'jwk' })
+    return jwk.d === undefined
+  } catch {
+    return false
   }
 }
 

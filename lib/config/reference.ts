@@ -39,12 +39,14 @@ function yamlOf (section: SchemaNode, indent = '', top = true): string[] {
 }
 
 function yamlEntry (key: string, node: SchemaNode, indent: string, required: boolean): string[] {
-  if (node.items !== undefined) {
+  if (node.items?.properties !== undefined) {
     return [`${indent}${key}:`, `${indent}  -`, ...yamlOf(node.items, `${indent}    `, false)]
   }
   if (node.properties !== undefined) {
     const lines = [`${key}:`, ...yamlOf(node, '  ', false)]
-    return lines.map((line) => indent + (node.default === undefined ? `# ${line}` : line))
+    // A section in which nothing is set would not be a section, but nothing.
+    const isEmpty = lines.slice(1).every((line) => /^\s*#/.test(line))
+    return lines.map((line) => indent + (node.default === undefined || isEmpty ? `# ${line}` : line))
   }
   if (node.default !== undefined) return [`${indent}${key}: ${scalar(node.default)}`]
   return [`${indent}${required ? '' : '# '}${key}: ${scalar(node.example)}`]
@@ -52,7 +54,7 @@ function yamlEntry (key: string, node: SchemaNode, indent: string, required: boo
 
 /** A value on one line of YAML. */
 function scalar (value: unknown): string {
-  return stringify(value, { lineWidth: 0, blockQuote: false }).trimEnd()
+  return stringify(value, { lineWidth: 0, blockQuote: false, collectionStyle: Array.isArray(value) ? 'flow' : 'any', flowCollectionPadding: false }).trimEnd()
 }
 
 function wrap (text: string, prefix: string): string[] {
@@ -95,7 +97,7 @@ export function configurationPage (): string {
 
 function defaultText (node: SchemaNode): string {
   if (node.computed !== undefined) return node.computed
-  if (node.items !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
+  if (node.items?.properties !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
   return node.default === undefined ? 'none' : `\`${scalar(node.default)}\``
 }
 

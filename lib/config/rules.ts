@@ -6,6 +6,7 @@ import { createError, reasonOf } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { isLoopback, sameEndpoint } from './addresses.ts'
 import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
+import { checkTokens } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
 
@@ -21,6 +22,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
   checkEndpoints(config, report)
   checkLimits(config, report)
   checkSinks(config, report)
+  checkTokens(config, report)
   if (report.sound(['outbox', 'store']) && config.outbox.store === 'memory') {
     report.warn('outbox.store is memory: what was acknowledged and not yet delivered is lost when the program ends')
   }

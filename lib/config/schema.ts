@@ -6,6 +6,7 @@
  * Durations are milliseconds and sizes are bytes once the configuration is loaded.
  */
 import { Type } from 'typebox'
+import { hookSection, jwtSection } from './schema-tokens.ts'
 import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
 
 /** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
@@ -72,6 +73,11 @@ export const configSchema = Type.Object({
     minItems: 1,
     default: [{}],
     allowed: 'a list of one or more listeners'
+  }),
+
+  access: section('Who may come in.', {
+    jwt: jwtSection,
+    http: hookSection
   }),
 
   limits: section('What one device, or all of them together, may take.', {

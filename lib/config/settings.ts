@@ -2,7 +2,7 @@
 import { configSchema } from './schema.ts'
 import type { SchemaNode } from './setting.ts'
 
-/** One setting: a leaf of the schema, or a list. */
+/** One setting: a leaf of the schema, or a list. A list of words is a leaf. */
 export interface Setting {
   /** Keys from the root; `LIST_PLACE` stands for the place in a list. */
   readonly keys: readonly string[]
@@ -28,7 +28,8 @@ export function listSettings (node: SchemaNode = schemaRoot, keys: readonly stri
     return Object.entries(node.properties).flatMap(([key, child]) => listSettings(child, [...keys, key]))
   }
   const setting = { keys, path: pathOf(keys), environment: environmentName(keys), node }
-  return node.items === undefined ? [setting] : [setting, ...listSettings(node.items, [...keys, LIST_PLACE])]
+  if (node.items?.properties === undefined) return [setting]
+  return [setting, ...listSettings(node.items, [...keys, LIST_PLACE])]
 }
 
 function pathOf (keys: readonly string[]): string {

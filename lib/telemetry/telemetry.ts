@@ -177,6 +177,41 @@ export class Telemetry {
     this.log.debug(fields, 'session ended')
   }
 
+  // ---- access ----------------------------------------------------------------------------------------------------
+
+  /** A token was refused. @param fault one of a closed list */
+  tokenRefused (fault: string, fields: ConnectionFields): void {
+    this.#metrics.tokensRefused.labels(fault).inc()
+    this.log.debug({ fault, ...fields }, 'a token was refused')
+  }
+
+  tokenKeysLoaded (fields: { source: string, keys: number }): void {
+    this.#metrics.tokenKeyLoads.labels('loaded').inc()
+    this.log.debug(fields, 'the keys that tokens are checked with are loaded')
+  }
+
+  /** The URL of the keys could not be used. @param inForce keys of an earlier answer are still good */
+  tokenKeysFailed (error: MbsError, fields: { inForce: boolean }): void {
+    this.#metrics.tokenKeyLoads.labels('failed').inc()
+    this.#repeated(`${error.code} ${fields.inForce}`, (suppressed) => {
+      const line = { code: error.code, ...fields, help: error.help, suppressed }
+      if (fields.inForce) this.log.warn(line, error.message)
+      else this.log.error(line, error.message)
+    })
+  }
+
+  hookAnswered (answer: 'allow' | 'deny' | 'ignore'): void {
+    this.#metrics.hookRequests.labels(answer).inc()
+  }
+
+  /** The authentication hook told nothing, and its device was not let in. @param why one of a closed list */
+  hookFailed (error: MbsError, why: string): void {
+    this.#metrics.hookRequests.labels(why).inc()
+    this.#repeated(`${error.code} ${why}`, (suppressed) => {
+      this.log.error({ code: error.code, why, help: error.help, suppressed }, error.message)
+    })
+  }
+
   // ---- publishes -------------------------------------------------------------------------------------------------
 
   publishReceived (qos: QoS): void {

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { execFileSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkConfig } from '../../../lib/config/check.ts'
@@ -108,4 +109,41 @@ test('key material never shows up in a mistake', async (t) => {
   const { problems } = check(mqtts({ cert, key }))
   t.equal(problems.length, 1)
   t.notMatch(JSON.stringify(problems.map(({ error, ...problem }) => [problem, error?.message])), /c2VzYW1l|sesame/)
+})
+
+test('the keys of tokens have to be public keys, in a file that can be read', async (t) => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const jwk = publicKey.export({ format: 'jwk' })
+  const privateJwk = privateKey.export({ format: 'jwk' })
+  const directory = t.testdir({
+    'good.json': JSON.stringify({ keys: [{ kty: 'new' }, jwk] }),
+    'good.pem': publicKey.export({ format: 'pem', type: 'spki' }),
+    'private.json': JSON.stringify({ keys: [privateJwk] }),
+    'private.pem': privateKey.export({ format: 'pem', type: 'pkcs8' }),
+    text: 'hello',
+    'empty.json': '{"keys":[]}',
+    'list.json': '[]'
+  })
+  const jwt = (settings: object) => ({ access: { jwt: { audience: 'mqtt', ...settings } } })
+  t.strictSame(mistakes(jwt({ jwks: join(directory, 'good.json') })), [])
+  t.strictSame(mistakes(jwt({ publicKey: join(directory, 'good.pem') })), [])
+  t.strictSame(mistakes(jwt({ jwks: 'https://127.0.0.1:1/' })), [], 'a URL is not asked')
+  for (const name of ['private.json', 'text', 'empty.json', 'list.json', 'missing']) {
+    t.strictSame(mistakes(jwt({ jwks: join(directory, name) })), [['access.jwt.jwks', 'MBS_ERR_ACCESS_KEYS']], name)
+  }
+  for (const name of ['private.pem', 'text', 'good.json', 'missing']) {
+    t.strictSame(mistakes(jwt({ publicKey: join(directory, name) })), [['access.jwt.publicKey', 'MBS_ERR_ACCESS_KEYS']], name)
+  }
+  const { problems } = check(jwt({ jwks: join(directory, 'private.json') }))
+  t.notMatch(JSON.stringify(problems), privateJwk.d as string)
+})
+
+test('the bearer token of the hook has to be one, and is not repeated', async (t) => {
+  const directory = t.testdir({ good: 'abc\n', bad: 'hunter2 hunter2', empty: '' })
+  const hook = (name: string) => ({ access: { http: { url: 'https://host/', tokenFile: join(directory, name) } } })
+  t.strictSame(mistakes(hook('good')), [])
+  for (const name of ['bad', 'empty', 'missing']) {
+    t.strictSame(mistakes(hook(name)), [['access.http.tokenFile', 'MBS_ERR_ACCESS_HOOK']], name)
+    t.notMatch(JSON.stringify(check(hook(name)).problems), 'hunter2')
+  }
 })

@@ -36,14 +36,21 @@ test('the file of defaults says exactly what is the case without a file', async 
 test('what stands in the file of defaults as a comment is right when the comment is taken away', async (t) => {
   // Settings stand in comments as `# key: value` or `#   key: value`, descriptions begin with a capital or a backquote.
   const uncommented = defaultYaml().split('\n')
-    .map((line) => /^\s*# (?:\s*# )?\s*[a-z][A-Za-z]*:(?: |$)/.test(line) ? line.replace('# ', '').replace(/# (?=[a-z])/, '') : line)
-    .filter((line) => !/yaml-language-server|BEGIN CERT/.test(line))
+    .map((line) => /^(?:\s*# )+\s*[a-z][A-Za-z]*:(?: |$)/.test(line)
+      ? line.replace(/^(?:\s*# )+/, (comment) => comment.replaceAll('# ', ''))
+      : line)
+    // Keys of tokens come from one place alone.
+    .filter((line) => !/yaml-language-server|BEGIN CERT|publicKey:/.test(line))
     .join('\n').replace('protocol: mqtt\n', 'protocol: mqtts\n')
   const { config } = loadConfig({ env: {}, file: writeYaml(t.testdir(), uncommented) })
   t.match(config, {
     listeners: [{ port: 1883, tls: { cert: 'tls.crt', key: 'tls.key', ca: 'ca.crt', clientCertificate: 'none' } }],
     sink: { kind: 'http', url: 'http://localhost:8090/', ca: 'sink-ca.crt' },
-    delivery: { deadLetterSink: { url: 'http://localhost:8091/' } }
+    delivery: { deadLetterSink: { url: 'http://localhost:8091/' } },
+    access: {
+      jwt: { jwks: 'https://issuer.example/keys.json', audience: 'mqtt', algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] },
+      http: { url: 'https://devices.example/authenticate', tokenFile: 'hook-token.txt' }
+    }
   })
 })
 
@@ -56,10 +63,16 @@ test('every setting has a description, and a default, a computed one, or an exam
 })
 
 test('every default is within its own bounds', async (t) => {
+  // What else a section needs that is not there by itself.
+  const needed: Record<string, object> = {
+    'access.jwt': { jwks: 'keys.json', audience: 'mqtt' }, 'access.http': { url: 'https://devices.example/' }
+  }
   const each = (node: SchemaNode, keys: string[] = []): void => {
     for (const [key, child] of Object.entries(node.properties ?? {})) each(child, [...keys, key])
     if (node.properties !== undefined || node.default === undefined || node.items !== undefined) return
-    const settings = keys.reduceRight<unknown>((value, key) => ({ [key]: value }), node.default) as object
+    const settings = keys.reduceRight<unknown>((value, key, at) => ({
+      ...needed[keys.slice(0, at).join('.')], [key]: value
+    }), node.default) as object
     t.doesNotThrow(() => loadConfig({ env: {}, settings }), keys.join('.'))
   }
   each(schemaRoot)

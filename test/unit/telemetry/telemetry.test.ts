@@ -22,6 +22,7 @@ const destination = 'http://sink.example/'
 const files = { kind: 'tls', what: 'TLS files of mqtts', files: ['tls.crt', 'tls.key'], reason: 'SIGHUP' } as const
 const unreadable = createError('MBS_ERR_RELOAD_FAILED', { what: files.what, reason: 'it is gone' }, new Error('ENOENT'))
 const expiry = { listener: 'mqtts', expiresAt: '2030-01-01T00:00:00.000Z' }
+const keysFailure = createError('MBS_ERR_ACCESS_KEYS', { source: 'https://issuer.example/', reason: 'ECONNREFUSED' })
 
 const rules: Record<string, Rule> = {
   started: {
@@ -108,6 +109,30 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.sessionEnded(connection),
     log: { level: 'debug', msg: 'session ended', ...connection },
     metrics: { sessions: -1 }
+  },
+  tokenRefused: {
+    call: (telemetry) => telemetry.tokenRefused('signature', connection),
+    log: { level: 'debug', msg: 'a token was refused', fault: 'signature', ...connection },
+    metrics: { 'tokens_refused_total{fault="signature"}': 1 }
+  },
+  tokenKeysLoaded: {
+    call: (telemetry) => telemetry.tokenKeysLoaded({ source: 'keys.json', keys: 2 }),
+    log: { level: 'debug', source: 'keys.json', keys: 2 },
+    metrics: { 'token_key_loads_total{outcome="loaded"}': 1 }
+  },
+  tokenKeysFailed: {
+    call: (telemetry) => telemetry.tokenKeysFailed(keysFailure, { inForce: false }),
+    log: { level: 'error', code: 'MBS_ERR_ACCESS_KEYS', msg: keysFailure.message, help: keysFailure.help, inForce: false },
+    metrics: { 'token_key_loads_total{outcome="failed"}': 1 }
+  },
+  hookAnswered: {
+    call: (telemetry) => telemetry.hookAnswered('deny'),
+    metrics: { 'auth_hook_requests_total{outcome="deny"}': 1 }
+  },
+  hookFailed: {
+    call: (telemetry) => telemetry.hookFailed(createError('MBS_ERR_ACCESS_HOOK', { url: destination, reason: 'x' }), 'timeout'),
+    log: { level: 'error', code: 'MBS_ERR_ACCESS_HOOK', why: 'timeout', help: /access\.http/ },
+    metrics: { 'auth_hook_requests_total{outcome="timeout"}': 1 }
   },
   publishReceived: {
     call: (telemetry) => telemetry.publishReceived(2),
@@ -233,7 +258,7 @@ const rules: Record<string, Rule> = {
 /** Repeated by devices or sinks without end: logged once a minute, counted every time. */
 const RATE_LIMITED = [
   'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
-  'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed'
+  'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed'
 ]
 
 async function read (telemetry: Telemetry) {
@@ -269,6 +294,13 @@ test('what repeats without end is logged once and counted every time', async (t)
       t.equal(sampleOf(families, `mqtt_broker_source_${key}`), 3 * value, key)
     }
   }
+})
+
+test('keys that cannot be fetched are an error only when none are left', async (t) => {
+  const { telemetry, lines } = createTestTelemetry()
+  telemetry.tokenKeysFailed(keysFailure, { inForce: true })
+  telemetry.tokenKeysFailed(keysFailure, { inForce: false })
+  t.match(lines.objects, [{ level: 'warn' }, { level: 'error' }])
 })
 
 test('one kind of trouble does not silence another', async (t) => {
