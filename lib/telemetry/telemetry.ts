@@ -8,7 +8,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { createError, type MbsError } from '../errors.ts'
 import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
-import type { QoS } from '../message.ts'
+import type { AuthMethod, QoS } from '../message.ts'
 import { createLogger, type LogOptions } from './logger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -126,6 +126,25 @@ export class Telemetry {
   sessionEnded (fields: ConnectionFields): void {
     this.#metrics.sessions.dec()
     this.log.debug(fields, 'session ended')
+  }
+
+  // ---- access ----------------------------------------------------------------------------------------------------
+
+  authenticated (method: AuthMethod): void {
+    this.#metrics.authenticated.labels(method).inc()
+  }
+
+  /** Someone was not let in. `reason` is one of a closed list; the name only where such a user exists. */
+  authenticationRefused (error: MbsError, reason: string, fields: ConnectionFields & { username?: string }): void {
+    this.#metrics.authenticationRefused.labels(reason).inc()
+    this.#metrics.connectionErrors.labels(error.code).inc()
+    this.#repeated(`refused ${reason}`, (suppressed) => {
+      this.log.warn({ code: error.code, reason, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  usersLoaded (fields: { file: string, users: number }): void {
+    this.log.info(fields, 'users loaded')
   }
 
   // ---- publishes -------------------------------------------------------------------------------------------------
