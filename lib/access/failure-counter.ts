@@ -18,12 +18,12 @@ export interface FailureLimits {
 
 interface Failures {
   readonly count: number
-  /** When `count` was right. */
-  readonly at: number
+  /** From when on forgiving is reckoned. */
+  readonly since: number
   readonly blockedUntil: number
 }
 
-const NONE: Failures = Object.freeze({ count: 0, at: 0, blockedUntil: 0 })
+const NONE: Failures = Object.freeze({ count: 0, since: 0, blockedUntil: 0 })
 
 export class FailureCounter {
   readonly #limits: FailureLimits
@@ -61,10 +61,12 @@ export class FailureCounter {
     const now = this.#now()
     const { free, backoffMs, backoffMaxMs } = this.#limits
     const last = this.#failures.get(key) ?? NONE
-    const count = Math.max(0, last.count - (now - last.at) / FORGIVE_MS) + 1
-    const beyond = Math.floor(count - free)
+    const forgiven = Math.floor((now - last.since) / FORGIVE_MS)
+    const left = Math.max(0, last.count - forgiven)
+    const since = left === 0 ? now : last.since + forgiven * FORGIVE_MS
+    const beyond = left + 1 - free
     const blockedUntil = beyond < 0 ? 0 : now + Math.min(backoffMaxMs, backoffMs * 2 ** beyond)
-    this.#put(key, { count, at: now, blockedUntil: Math.max(blockedUntil, last.blockedUntil) })
+    this.#put(key, { count: left + 1, since, blockedUntil: Math.max(blockedUntil, last.blockedUntil) })
     if (beyond >= 0) for (const dismiss of [...this.#open.get(key) ?? []]) dismiss()
   }
 

@@ -47,7 +47,7 @@ export async function setUser (file: string, name: string, hash: string): Promis
  * @throws MBS_ERR_ACCESS_USERS
  */
 export async function deleteUser (file: string, name: string): Promise<boolean> {
-  return await change(file, (document) => document.deleteIn(['users', name]))
+  return await change(file, (document) => document.hasIn(['users', name]) && document.deleteIn(['users', name]))
 }
 
 type UsersDocument = ReturnType<typeof parseUsersDocument>['document']

@@ -77,6 +77,22 @@ const rules: Record<string, Rule> = {
     log: { level: 'debug', msg: 'session ended', ...connection },
     metrics: { sessions: -1 }
   },
+  authenticated: {
+    call: (telemetry) => telemetry.authenticated('password'),
+    metrics: { 'authentications_total{method="password"}': 1 }
+  },
+  authenticationRefused: {
+    call: (telemetry) => telemetry.authenticationRefused(createError('MBS_ERR_ACCESS_CREDENTIALS', { reason: 'x' }), 'wrong-password', connection),
+    log: { level: 'warn', code: 'MBS_ERR_ACCESS_CREDENTIALS', reason: 'wrong-password', ...connection },
+    metrics: {
+      'authentications_refused_total{reason="wrong-password"}': 1,
+      'connection_errors_total{code="MBS_ERR_ACCESS_CREDENTIALS"}': 1
+    }
+  },
+  usersLoaded: {
+    call: (telemetry) => telemetry.usersLoaded({ file: 'users.yaml', users: 3 }),
+    log: { level: 'info', msg: 'users loaded', file: 'users.yaml', users: 3 }
+  },
   publishReceived: {
     call: (telemetry) => telemetry.publishReceived(2),
     metrics: { 'publishes_total{qos="2"}': 1, 'publishes_total{qos="1"}': 0 }
@@ -200,7 +216,7 @@ const rules: Record<string, Rule> = {
 
 /** Repeated by devices or sinks without end: logged once a minute, counted every time. */
 const RATE_LIMITED = [
-  'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
+  'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed', 'authenticationRefused',
   'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed'
 ]
 
