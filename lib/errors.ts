@@ -38,7 +38,7 @@ const table = {
   },
   MBS_ERR_CONFIG_ANONYMOUS: {
     message: 'The listener {listener} is reachable from other machines and would let anyone in.',
-    help: 'Bind it to 127.0.0.1 or ::1, or write `anonymous: true` at this very listener if everyone who reaches it may publish.',
+    help: 'Say in `access` how devices prove who they are (docs/security.md), bind it to 127.0.0.1 or ::1, or write `anonymous: true` at this very listener if everyone who reaches it may publish.',
     exitCode: EXIT_CONFIG
   },
   MBS_ERR_CLI_USAGE: {
@@ -147,6 +147,40 @@ const table = {
   MBS_ERR_ACCESS_URL: {
     message: 'The URL {url} cannot be asked about devices: {reason}.',
     help: 'Give an absolute URL without user, password and fragment; access.jwt.jwks is https://, or http:// on loopback.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_ACCESS_CREDENTIALS: {
+    message: 'The credentials are refused: {reason}.',
+    help: 'Correct what the device shows, or change it here: `mqtt-broker-source passwd USER` sets a password. The field `reason` of the log says more.',
+    connack: 4
+  },
+  MBS_ERR_ACCESS_DENIED: {
+    message: 'The device is not let in: {reason}.',
+    help: 'Give the device credentials of a kind that `access` names: user name and password, or a client certificate.',
+    connack: 5
+  },
+  MBS_ERR_ACCESS_CLIENT_ID: {
+    message: 'The client identifier is not one that this user may take.',
+    help: 'Give the device the client identifier that `access.clientId`, or `clientId` of this user in the user file, asks for.',
+    connack: 5
+  },
+  MBS_ERR_ACCESS_ATTEMPTS: {
+    message: 'Wrong credentials came too often from this address or for this user; nothing is looked at for a while.',
+    help: 'Correct the devices that show wrong credentials; access.attempts says how many may fail. The device tries again by itself.',
+    retryable: true
+  },
+  MBS_ERR_ACCESS_UNAVAILABLE: {
+    message: 'It cannot be told at the moment who this is: {reason}; the connection was closed.',
+    help: 'The device tries again by itself. Where it lasts, look in the log for what keeps credentials from being checked.',
+    retryable: true
+  },
+  MBS_ERR_ACCESS_EXPIRED: {
+    message: 'The credentials of the session have expired; the connection was closed.',
+    help: 'The device has to connect again with new credentials, such as a token that is valid longer.'
+  },
+  MBS_ERR_ACCESS_USERS: {
+    message: 'The user file {file} cannot be used: {reason}.',
+    help: 'Correct what is named; `mqtt-broker-source passwd --file FILE USER` makes entries. A running program goes on with the last good file.',
     exitCode: EXIT_CONFIG
   },
 

@@ -1,4 +1,5 @@
 /** The public API: what a program that embeds the source, and the command line, can import. */
+export { hashPassword } from './access/password.ts'
 export { checkConfig } from './config/check.ts'
 export { formatConfig } from './config/effective.ts'
 export type { Environment, Flags } from './config/environment.ts'
@@ -6,6 +7,7 @@ export { loadConfig, problemsOf, type ExaminedConfig, type LoadedConfig, type Lo
 export { formatProblems, type Problem } from './config/problem.ts'
 export { configurationPage, defaultYaml, jsonSchema } from './config/reference.ts'
 export type { Config, ListenerConfig } from './config/schema.ts'
+export { deleteUser, setUser } from './config/users-edit.ts'
 export {
   createError, errorTable, EXIT_CONFIG, isMbsError, reasonOf, type ErrorCode, type ErrorDetails, type MbsError
 } from './errors.ts'

@@ -7,11 +7,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { Access } from './access/access.ts'
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
 import { createBroker, type Broker } from './broker/broker.ts'
 import { isLoopback } from './config/addresses.ts'
 import { loadConfig, type LoadOptions } from './config/load.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
+import { readUsersFile } from './config/users-file.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
 import { createError, reasonOf, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
@@ -61,6 +63,7 @@ export class Source {
   readonly version = VERSION
   readonly #telemetry: Telemetry
   readonly #admin: AdminServer
+  readonly #access: Access
   readonly #outbox: Outbox
   readonly #reloader: Reloader
   readonly #sink: Sink | undefined
@@ -79,6 +82,12 @@ export class Source {
     this.config = config
     this.#telemetry = new Telemetry(config.log)
     this.#reloader = new Reloader({ telemetry: this.#telemetry, everyMs: config.reload.every })
+    this.#access = new Access({
+      settings: config.access,
+      readUsers: async () => await readUsersFile(config.access.users ?? ''),
+      timeoutMs: config.limits.connectTimeout,
+      telemetry: this.#telemetry
+    })
     this.#sink = createSink(config)
     this.#deadLetterSink = createDeadLetterSink(config)
     this.#outbox = createOutbox(config, this.#telemetry)
@@ -107,7 +116,7 @@ export class Source {
 
   /**
    * Opens the outbox, then everything up to the listeners. Idempotent.
-   * @throws what keeps it from running: MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*, MBS_ERR_HTTP_BIND;
+   * @throws what keeps it from running: MBS_ERR_ACCESS_USERS, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*, MBS_ERR_HTTP_BIND;
    * MBS_ERR_SOURCE_CLOSED after `close`
    */
   start (): Promise<void> {
@@ -140,6 +149,7 @@ export class Source {
 
   async #start (): Promise<void> {
     try {
+      await this.#readAccess()
       const http = await this.#admin.start()
       this.#telemetry.listening({ what: `http ${this.config.http.host}:${this.config.http.port}`, address: http })
       const { receipts } = await this.#outbox.open()
@@ -204,6 +214,7 @@ export class Source {
   async #startBroker (ingest: Ingest): Promise<Broker> {
     const { connectTimeout, topicBytes, topicLevels } = this.config.limits
     return await createBroker({
+      authenticate: async (credentials, signal) => await this.#access.authenticate(credentials, signal),
       publish: (publish) => ingest.publish(publish),
       canStore: () => this.#outbox.stats().status !== 'failed',
       limits: { topicBytes, topicLevels, connectTimeoutMs: connectTimeout, drainTimeoutMs: FIXED.drainTimeoutMs },
@@ -214,11 +225,12 @@ export class Source {
   async #startListeners (broker: Broker): Promise<Addresses['listeners']> {
     const { limits } = this.config
     const connections = new ConnectionLimit(limits.connections)
-    this.#listeners = this.config.listeners.map(({ protocol, host, port, tls }) => new Listener({
+    this.#listeners = this.config.listeners.map(({ protocol, host, port, tls, anonymous }) => new Listener({
       protocol,
       host,
       port,
       tls,
+      anonymous,
       limits: {
         packetBytes: limits.packetBytes,
         inflightPerClient: limits.inflightPerClient,
@@ -232,14 +244,22 @@ export class Source {
     }))
     const addresses = []
     for (const [at, listener] of this.#listeners.entries()) {
-      const { protocol, host, port } = this.config.listeners[at] as ListenerConfig
+      const { protocol, host, port, anonymous } = this.config.listeners[at] as ListenerConfig
       await this.#watchFiles(listener)
       const address = await listener.start()
       this.#telemetry.listening({ what: `${protocol} ${host}:${port}`, address })
-      if (!isLoopback(host)) this.#telemetry.anonymousListener({ listener: `${protocol} ${host}:${port}` })
+      if (anonymous && !isLoopback(host)) this.#telemetry.anonymousListener({ listener: `${protocol} ${host}:${port}` })
       addresses.push({ protocol, address })
     }
     return addresses
+  }
+
+  /** Reads what says who may come in; without it the program does not start. */
+  async #readAccess (): Promise<void> {
+    for (const item of this.#access.files()) {
+      await this.#reloader.add(item)
+      await item.reload()
+    }
   }
 
   async #watchFiles (listener: Listener): Promise<void> {

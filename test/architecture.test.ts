@@ -32,9 +32,14 @@ const PLAN: readonly Row[] = [
   { place: 'lib/ingest/', lib: [...COMMON, 'lib/outbox/outbox.ts'] },
   { place: 'lib/pem/' },
   { place: 'lib/reload/', lib: COMMON },
-  { place: 'lib/config/', lib: [...COMMON, 'lib/pem/'], packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein'] },
-  { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'] },
   { place: 'lib/access/', lib: COMMON, packages: ['jose'] },
+  {
+    place: 'lib/config/',
+    // The form of what stands in a user file is judged where it is used.
+    lib: [...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts'],
+    packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
+  },
+  { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'] },
   { place: 'lib/broker/', lib: COMMON, packages: ['aedes'] },
   { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'] },
   { place: 'lib/cloudevent/', lib: COMMON, packages: ['cloudevents'] },

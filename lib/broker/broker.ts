@@ -11,7 +11,7 @@ import { createError, isMbsError, reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
 import { createConnectHook } from './connect-hook.ts'
-import type { BrokerLimits, Connection, StorePublish } from './contract.ts'
+import type { Authenticate, BrokerLimits, Connection, StorePublish } from './contract.ts'
 import { Identities } from './identities.ts'
 import { PublishHook } from './publish-hook.ts'
 import { repairPubrel } from './pubrel-repair.ts'
@@ -34,6 +34,8 @@ const AEDES_TOPIC_LEVELS = 100
 const FLUSH_TURNS = 3
 
 export interface BrokerOptions {
+  /** Says who a device is. */
+  readonly authenticate: Authenticate
   /** Stores the event of a publish. */
   readonly publish: StorePublish
   /** False while publishes cannot be stored: connections are closed at CONNECT. */
@@ -82,7 +84,14 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     maxTopicLevels: AEDES_TOPIC_LEVELS
   }, {
     authorizePublish: hook.authorize,
-    preConnect: createConnectHook({ identities, limits, canAccept: () => !state.isClosing && options.canStore() }),
+    preConnect: createConnectHook({
+      authenticate: options.authenticate,
+      identities,
+      limits,
+      canAccept: () => !state.isClosing && options.canStore(),
+      refused: (client) => { connections.markTold(client) },
+      telemetry
+    }),
     authorizeSubscribe: createSubscribeHook({ limits, telemetry }),
     authorizeForward,
     published: (_packet, client, callback) => {

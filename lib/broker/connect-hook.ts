@@ -1,13 +1,19 @@
 /**
  * CONNECT: who cannot have a session is told why, in the CONNACK that its protocol version understands, before Aedes
  * makes anything of it. Aedes' own way out of this hook closes without any answer.
+ *
+ * Aedes guards this hook with nothing and has no time for it: it must not throw, and must call back once, also when the
+ * connection has gone meanwhile. The gate lets nothing through until then, and closes what takes too long.
  */
 import { randomUUID } from 'node:crypto'
-import { createError, type MbsError } from '../errors.ts'
-import type { AedesHooks, ConnectPacket } from './aedes-types.ts'
-import type { BrokerLimits } from './contract.ts'
+import { createError, reasonOf, type MbsError } from '../errors.ts'
+import type { Credentials } from '../message.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { AedesClient, AedesHooks, ConnectPacket } from './aedes-types.ts'
+import type { Authenticate, Authentication, BrokerLimits, Connection } from './contract.ts'
 import type { Identities } from './identities.ts'
-import { ownCopyOf } from './payload.ts'
+import { copyOf, ownCopyOf } from './payload.ts'
+import { endAt } from './session-expiry.ts'
 import { hasForbiddenCharacters, topicProblem } from './topics.ts'
 
 /** Longest client identifier, in characters; 64 KiB would be possible. It goes into every event of the client. */
@@ -18,33 +24,90 @@ const MAX_CLIENT_ID_31 = 23
 const CONNACK_MQTT5 = Buffer.from([0x20, 3, 0, 0x84, 0])
 
 export interface ConnectHookOptions {
+  readonly authenticate: Authenticate
   /** Told who each client is. */
   readonly identities: Identities
   readonly limits: BrokerLimits
   /** False while publishes cannot be stored, or the broker is closing. */
   readonly canAccept: () => boolean
+  /** Called before a client is refused whom telemetry has been told of. */
+  readonly refused: (client: AedesClient) => void
+  readonly telemetry: Telemetry
 }
 
 /** Makes the hook. */
-export function createConnectHook ({ identities, limits, canAccept }: ConnectHookOptions): AedesHooks['preConnect'] {
+export function createConnectHook (options: ConnectHookOptions): AedesHooks['preConnect'] {
+  const { authenticate, identities, limits, canAccept, refused, telemetry } = options
   return (client, packet, callback) => {
     const connection = client.conn
-    const problem = connectProblem(packet, limits) ??
-      (canAccept() ? undefined : createError('MBS_ERR_BROKER_UNAVAILABLE'))
-    if (problem !== undefined) {
+    const refuse = (problem: MbsError): void => {
       const connack = connackOf(packet, problem)
       if (connack !== undefined) connection.refuse(connack)
       callback(problem, false)
+    }
+    const unavailable = (): MbsError | undefined => canAccept() ? undefined : createError('MBS_ERR_BROKER_UNAVAILABLE')
+
+    const problem = connectProblem(packet, limits) ?? unavailable()
+    if (problem !== undefined) {
+      refuse(problem)
       return
     }
     // Aedes would name such a client after itself.
     if (packet.clientId === '') packet.clientId = `auto-${randomUUID()}`
-    identities.set(client, { clientId: packet.clientId, method: 'anonymous' })
+    const credentials = takeCredentials(packet, connection)
     if (packet.will !== undefined) packet.will.payload = ownCopyOf(packet.will.payload as Buffer)
-    // Aedes counts only packets that it gets to read, and it reads none while publishes wait.
-    connection.setKeepAlive(packet.keepalive ?? 0)
-    packet.keepalive = 0
-    callback(null, true)
+
+    void whileOpen(connection, async (signal) => await authenticate(credentials, signal)).then((outcome) => {
+      if (outcome.kind === 'refused') {
+        refused(client)
+        refuse(outcome.error)
+        return
+      }
+      const problem = unavailable()
+      if (problem !== undefined || connection.destroyed) {
+        refuse(problem ?? createError('MBS_ERR_BROKER_UNAVAILABLE'))
+        return
+      }
+      identities.set(client, outcome.identity)
+      if (outcome.identity.expiresAt !== undefined) endAt(connection, outcome.identity.expiresAt)
+      // Aedes counts only packets that it gets to read, and it reads none while publishes wait.
+      connection.setKeepAlive(packet.keepalive ?? 0)
+      packet.keepalive = 0
+      callback(null, true)
+    }).catch((error: unknown) => { telemetry.unexpected(error, 'the broker, after CONNECT') })
+  }
+}
+
+/** What the device shows, and what its listener knows of it. The password is taken out of the packet, as a copy. */
+function takeCredentials (packet: ConnectPacket, { facts, peer }: Connection): Credentials {
+  const { clientId, username, password } = packet
+  delete packet.password
+  return {
+    clientId,
+    // mqtt-packet gives null for a user name that is absent.
+    ...(typeof username === 'string' && { username }),
+    ...(password != null && { password: copyOf(Buffer.from(password)) }),
+    ...(peer.certificate !== undefined && { certificate: peer.certificate }),
+    address: peer.ip,
+    listener: facts.listener,
+    secure: peer.secure,
+    anonymous: peer.anonymous
+  }
+}
+
+/** Does something as long as the connection is there; its signal says when it is not. Never rejects. */
+async function whileOpen (
+  connection: Connection, work: (signal: AbortSignal) => Promise<Authentication>
+): Promise<Authentication> {
+  const controller = new AbortController()
+  const abort = (): void => { controller.abort() }
+  connection.once('close', abort)
+  try {
+    return await work(controller.signal)
+  } catch (error) {
+    return { kind: 'refused', error: createError('MBS_ERR_ACCESS_UNAVAILABLE', { reason: reasonOf(error) }, error) }
+  } finally {
+    connection.off('close', abort)
   }
 }
 

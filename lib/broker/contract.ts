@@ -1,11 +1,25 @@
 /** What the broker needs from its neighbors: the connection it is given, and the function it hands publishes to. */
 import type { Duplex } from 'node:stream'
 import type { MbsError } from '../errors.ts'
-import type { Publish } from '../message.ts'
+import type { Credentials, Identity, PeerCertificate, Publish } from '../message.ts'
+
+/** What is known of a device before it has said anything. */
+export interface PeerFacts {
+  /** Its IP address, without the port. */
+  readonly ip: string
+  /** True where the bytes come over TLS. */
+  readonly secure: boolean
+  /** True where the listener lets in who shows nothing. */
+  readonly anonymous: boolean
+  /** The certificate that it proved in TLS, valid by the CA of the listener. */
+  readonly certificate?: PeerCertificate
+}
 
 /** One device's connection: bytes of MQTT, bounded before they come here. */
 export interface Connection extends Duplex {
+  /** What a log line says of it. */
   readonly facts: { readonly listener: string, readonly address: string }
+  readonly peer: PeerFacts
   /** The keep alive of CONNECT, in seconds; the connection watches it. 0: none. */
   setKeepAlive (seconds: number): void
   /** The session is established. */
@@ -27,6 +41,18 @@ export type PublishOutcome =
 
 /** Stores the event of a publish. Called in the order of arrival; never rejects; settles within a bound. */
 export type StorePublish = (publish: Publish) => Promise<PublishOutcome>
+
+/** What became of a device's credentials. */
+export type Authentication =
+  | { readonly kind: 'accepted', readonly identity: Identity }
+  /** With a `connack`, the device is told; without, its connection is closed, and it may try again. */
+  | { readonly kind: 'refused', readonly error: MbsError }
+
+/**
+ * Says who a device is. Never rejects; settles within a bound, and when the signal is aborted because the device has
+ * gone. Whoever is refused has been told to telemetry.
+ */
+export type Authenticate = (credentials: Credentials, signal: AbortSignal) => Promise<Authentication>
 
 /** What clients may ask of the broker. */
 export interface BrokerLimits {

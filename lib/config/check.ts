@@ -11,6 +11,7 @@ import { parseRevocations, withoutList } from '../pem/revocations.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
 import { formatPath, redactUrl, Report, type Path } from './problem.ts'
 import type { Config, ListenerConfig } from './schema.ts'
+import { parseUsers, toUsersError } from './users-file.ts'
 
 /**
  * All mistakes of a configuration and of the certificate files that it names, as a value. Files are looked at only
@@ -36,6 +37,10 @@ type ToError = (error: unknown) => MbsError
 function checkFiles ({ config }: LoadedConfig, report: Report, now: number): void {
   for (const [at, listener] of config.listeners.entries()) {
     if (listener.tls !== undefined) checkTlsFiles(['listeners', at, 'tls'], listener, listener.tls, report, now)
+  }
+  const { users } = config.access
+  if (users !== undefined) {
+    tryFile(['access', 'users'], users, 'a user file', report, (error) => toUsersError(users, error), (text) => parseUsers(text, users))
   }
   const sinkCa = (error: unknown) => createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
   checkCa(['sink', 'ca'], config.sink.ca, report, sinkCa)

@@ -2,6 +2,7 @@
  * What no single setting can tell: rules over several settings, and values that depend on others. They see values that
  * the schema has completed and converted; a rule looks only at what had no mistake so far (`report.sound`).
  */
+import { parseClientIdPattern } from '../access/client-id-pattern.ts'
 import { createError, reasonOf } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { isLoopback, sameEndpoint } from './addresses.ts'
@@ -14,9 +15,10 @@ import { formatDuration, formatSize } from './units.ts'
 export function applyRules (config: DraftConfig, report: Report): void {
   for (const [path, listener] of listenersOf(config)) {
     completeListener(path, listener, report)
-    checkAnonymous(path, listener, report)
     checkTls(path, listener, report)
+    checkAnonymous(path, listener, config, report)
   }
+  checkAccess(config, report)
   if (report.sound(['sink', 'kind'], ['sink', 'url'])) config.sink.kind ??= config.sink.url === undefined ? 'display' : 'http'
 
   checkEndpoints(config, report)
@@ -42,18 +44,56 @@ function listenersOf (config: DraftConfig): [Path, Listener][] {
 
 function completeListener (path: Path, listener: Listener, report: Report): void {
   if (report.sound([...path, 'protocol'])) listener.port ??= MQTT_PORTS[listener.protocol]
-  if (report.sound([...path, 'host']) && isLoopback(listener.host)) listener.anonymous ??= true
+  if (report.sound([...path, 'host'], [...path, 'anonymous']) && isLoopback(listener.host)) listener.anonymous ??= true
 }
 
-/** Closed by default: beyond loopback, letting everyone in takes a word at that very listener. */
-function checkAnonymous (path: Path, listener: Listener, report: Report): void {
-  if (!report.sound([...path, 'host'], [...path, 'anonymous']) || listener.anonymous) return
-  const found = describeFound(listener.anonymous)
-  if (isLoopback(listener.host)) {
-    return report.add([...path, 'anonymous'], { found, allowed: 'true', hint: 'there are no credentials yet: nobody could connect' })
+/** What can be shown at a listener to get in, as `access` says. */
+function credentialsAt ({ tls }: Listener, { access }: DraftConfig): { secrets: boolean, certificates: boolean } {
+  return {
+    secrets: access.users !== undefined || access.jwt !== undefined || access.http !== undefined,
+    certificates: access.certificates !== undefined && tls !== undefined && tls.clientCertificate !== 'none'
   }
-  const error = createError('MBS_ERR_CONFIG_ANONYMOUS', { listener: `${formatPath(path)} on ${listener.host}` })
-  report.add([...path, 'anonymous'], { found, allowed: 'true, or a host on loopback', error })
+}
+
+/**
+ * Closed by default: beyond loopback, letting everyone in takes a word at that very listener. One that lets nobody in
+ * is a mistake anywhere.
+ */
+function checkAnonymous (path: Path, listener: Listener, config: DraftConfig, report: Report): void {
+  if (!report.sound([...path, 'host'], [...path, 'anonymous'], [...path, 'tls'], ['access'])) return
+  const { host, protocol, anonymous } = listener
+  const local = isLoopback(host)
+  const { secrets, certificates } = credentialsAt(listener, config)
+  listener.anonymous ??= false
+  if (secrets && protocol === 'mqtt' && !local) {
+    report.warn(`${formatPath(path)} on ${host} takes passwords unencrypted, for everyone on the way to read: use mqtts`)
+  }
+  if (listener.anonymous || secrets || certificates) return
+  const found = describeFound(anonymous)
+  if (local) {
+    return report.add([...path, 'anonymous'], { found, allowed: 'true', hint: 'there are no credentials in `access` that it takes: nobody could connect' })
+  }
+  const error = createError('MBS_ERR_CONFIG_ANONYMOUS', { listener: `${formatPath(path)} on ${host}` })
+  report.add([...path, 'anonymous'], { found, allowed: 'true, or credentials in `access`, or a host on loopback', error })
+}
+
+function checkAccess ({ access, listeners }: DraftConfig, report: Report): void {
+  if (report.sound(['access', 'clientId']) && access.clientId !== undefined) {
+    const pattern = parseClientIdPattern(access.clientId)
+    if (typeof pattern === 'string') {
+      report.add(['access', 'clientId'], { found: describeFound(access.clientId), allowed: 'a text with {username}, and * at its end only', hint: pattern })
+    }
+  }
+  if (!report.sound(['access', 'certificates'], ['listeners']) || access.certificates === undefined) return
+  const { identity, san } = access.certificates
+  if (identity === 'san' && san === undefined) {
+    report.add(['access', 'certificates', 'san'], { found: 'nothing', allowed: 'URI, DNS, email, because identity is san' })
+  } else if (identity !== 'san' && san !== undefined) {
+    report.warn(`access.certificates.san has no effect while identity is ${identity}`)
+  }
+  if (listeners.every(({ tls }) => tls === undefined || tls.clientCertificate === 'none')) {
+    report.warn('access.certificates has no effect: no listener has tls.clientCertificate')
+  }
 }
 
 function checkTls (path: Path, { protocol, tls }: Listener, report: Report): void {
@@ -85,7 +125,7 @@ function checkEndpoints (config: DraftConfig, report: Report): void {
   }
 }
 
-function checkLimits ({ limits, outbox, delivery }: DraftConfig, report: Report): void {
+function checkLimits ({ limits, outbox, delivery, access }: DraftConfig, report: Report): void {
   if (report.sound(['limits', 'packetBytes'], ['outbox', 'maxBytes']) && limits.packetBytes >= outbox.maxBytes) {
     report.add(['limits', 'packetBytes'], {
       found: formatSize(limits.packetBytes), allowed: `less than outbox.maxBytes (${formatSize(outbox.maxBytes)})`
@@ -94,6 +134,11 @@ function checkLimits ({ limits, outbox, delivery }: DraftConfig, report: Report)
   if (report.sound(['limits', 'publishTimeout'], ['outbox', 'holdTimeout']) && limits.publishTimeout <= outbox.holdTimeout) {
     report.add(['limits', 'publishTimeout'], {
       found: formatDuration(limits.publishTimeout), allowed: `longer than outbox.holdTimeout (${formatDuration(outbox.holdTimeout)})`
+    })
+  }
+  if (report.sound(['access', 'attempts']) && access.attempts.backoff > access.attempts.backoffMax) {
+    report.add(['access', 'attempts', 'backoff'], {
+      found: formatDuration(access.attempts.backoff), allowed: `at most access.attempts.backoffMax (${formatDuration(access.attempts.backoffMax)})`
     })
   }
   if (report.sound(['delivery', 'backoffDelay'], ['delivery', 'backoffMax']) && delivery.backoffDelay > delivery.backoffMax) {

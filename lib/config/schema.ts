@@ -44,14 +44,13 @@ const tls = optionalSection('TLS of an `mqtts` listener. Files are PEM; relative
 
 const listener = Type.Object({
   protocol: oneOf(['mqtt', 'mqtts'], { description: '`mqtt`: MQTT over TCP; `mqtts`: over TLS.', default: 'mqtt' }),
-  host: host('Address to listen on. Beyond loopback, `anonymous` has to be set.'),
+  host: host('Address to listen on. Beyond loopback it takes credentials, named in `access`, or `anonymous: true`.'),
   port: wholeNumber({
     description: 'Port to listen on; 0 takes any that is free.', minimum: 0, maximum: 65535, computed: '1883 for mqtt, 8883 for mqtts', example: 1883
   }),
   anonymous: Type.Boolean({
-    description: 'Lets everyone in who can reach the listener. Beyond loopback it has to be written here, as consent: there are no credentials yet.',
-    computed: 'true on loopback, nothing elsewhere',
-    allowed: 'true',
+    description: 'Lets in who shows no credentials. Beyond loopback, where `access` names no credentials that this listener takes, it has to be written here, as consent.',
+    computed: 'true on loopback, false elsewhere',
     example: true
   }),
   tls
@@ -75,7 +74,40 @@ export const configSchema = Type.Object({
     allowed: 'a list of one or more listeners'
   }),
 
-  access: section('Who may come in.', {
+  access: section('Who may connect: docs/security.md.', {
+    users: Type.Optional(text({
+      description: 'The user file, with hashed passwords; the command `passwd` makes and changes it.', allowed: 'a path', example: 'users.yaml'
+    })),
+    certificates: optionalSection('Makes a client certificate say who its device is. It is asked for by `tls.clientCertificate` of a listener, and comes before user name and password.', {
+      identity: oneOf(['cn', 'san', 'fingerprint'], {
+        description: 'The name of the device: `cn` the common name, `san` a subject alternative name, `fingerprint` the SHA-256 of the certificate in hex.',
+        default: 'cn'
+      }),
+      san: Type.Optional(oneOf(['URI', 'DNS', 'email'], {
+        description: 'The type of the subject alternative name; the first one of it counts. Needed where `identity` is `san`.', example: 'URI'
+      }))
+    }),
+    clientId: Type.Optional(text({
+      description: 'The client identifiers that a user may take: `{username}` stands for its name, `*` at the end for anything. `clientId` of a user in the user file goes before. Without either, any.',
+      maxLength: 1024,
+      allowed: 'a text with `{username}`, and `*` at its end only',
+      example: '{username}'
+    })),
+    attempts: section('How often credentials may be wrong. Beyond it, connections are closed unlooked at for a while.', {
+      perUser: wholeNumber({
+        description: 'Failures of one user without consequence. One is forgiven every 30 s.', default: 10, minimum: 1, maximum: 100_000
+      }),
+      perAddress: wholeNumber({
+        description: 'The same for one address; of IPv6, the first 64 bits count. Users that got in from there before are judged by themselves.',
+        default: 50,
+        minimum: 1,
+        maximum: 1_000_000
+      }),
+      backoff: duration({
+        description: 'The first wait; doubled with each further failure.', default: 'PT1S', minimumMs: 10, maximumMs: 3_600_000
+      }),
+      backoffMax: duration({ description: 'Longest wait.', default: 'PT1M', minimumMs: 10, maximumMs: 86_400_000 })
+    }),
     jwt: jwtSection,
     http: hookSection
   }),

@@ -11,6 +11,7 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { createError, type MbsError } from '../errors.ts'
+import type { PeerCertificate } from '../message.ts'
 import { Deadlines } from './deadlines.ts'
 import { FrameScanner, type ScanLimits } from './frame-scanner.ts'
 import { closeGently } from './linger.ts'
@@ -33,7 +34,7 @@ export interface GateLimits extends ScanLimits {
   readonly packetTimeoutMs: number
 }
 
-/** What is known of a connection. */
+/** What a log line says of a connection. */
 export interface ConnectionFacts {
   /** The listener that accepted it. */
   readonly listener: string
@@ -41,9 +42,22 @@ export interface ConnectionFacts {
   readonly address: string
 }
 
+/** What is known of a device before it has said anything; for the broker, not for logs. */
+export interface PeerFacts {
+  /** Its IP address, without the port. */
+  readonly ip: string
+  /** True where the bytes come over TLS. */
+  readonly secure: boolean
+  /** True where the listener lets in who shows nothing. */
+  readonly anonymous: boolean
+  /** The certificate that it proved in TLS, valid by the CA of the listener. */
+  readonly certificate?: PeerCertificate
+}
+
 export interface FrameGateOptions {
   readonly socket: Socket
   readonly facts: ConnectionFacts
+  readonly peer: PeerFacts
   readonly limits: GateLimits
 }
 
@@ -54,6 +68,7 @@ export interface FrameGateOptions {
  */
 export class FrameGate extends Duplex {
   readonly facts: ConnectionFacts
+  readonly peer: PeerFacts
   readonly #socket: Socket
   readonly #scanner: FrameScanner
   readonly #outbound = new OutboundFrames()
@@ -75,9 +90,10 @@ export class FrameGate extends Duplex {
   #drained: (() => void) | undefined
   #abrupt = false
 
-  constructor ({ socket, facts, limits }: FrameGateOptions) {
+  constructor ({ socket, facts, peer, limits }: FrameGateOptions) {
     super({ readableHighWaterMark: INBOUND_BYTES })
     this.facts = facts
+    this.peer = peer
     this.#socket = socket
     this.#limit = limits.inflightPerClient
     this.#scanner = new FrameScanner(limits)

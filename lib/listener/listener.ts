@@ -13,6 +13,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { ConnectionLimit } from './connection-limit.ts'
 import { FrameGate, type ConnectionFacts, type GateLimits } from './frame-gate.ts'
 import { ExpiryWatch } from './expiry-watch.ts'
+import { peerCertificateOf } from './peer-certificate.ts'
 import { filesOf, loadTlsOptions, type ListenerTls } from './tls-options.ts'
 
 /** Silence after which TCP itself asks whether the other side is still there, in milliseconds. */
@@ -31,6 +32,8 @@ export interface ListenerOptions {
   readonly port: number
   /** Needed for `mqtts`, unused otherwise. */
   readonly tls?: ListenerTls | undefined
+  /** Lets in who shows nothing. */
+  readonly anonymous: boolean
   readonly limits: GateLimits
   /** Shared by all listeners. */
   readonly connections: ConnectionLimit
@@ -205,7 +208,18 @@ export class Listener {
   }
 
   #handOver (socket: Socket, facts: ConnectionFacts): void {
-    const gate = new FrameGate({ socket, facts, limits: this.#options.limits })
+    const certificate = peerCertificateOf(socket)
+    const gate = new FrameGate({
+      socket,
+      facts,
+      peer: {
+        ip: socket.remoteAddress ?? 'unknown',
+        secure: this.#tls !== undefined,
+        anonymous: this.#options.anonymous,
+        ...(certificate !== undefined && { certificate })
+      },
+      limits: this.#options.limits
+    })
     this.#gates.add(gate)
     gate.once('close', () => { this.#gates.delete(gate) })
     this.#options.handle(gate)

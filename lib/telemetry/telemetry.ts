@@ -8,7 +8,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { createError, type MbsError } from '../errors.ts'
 import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
-import type { QoS } from '../message.ts'
+import type { AuthMethod, QoS } from '../message.ts'
 import { createLogger, type LogOptions } from './logger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -24,7 +24,7 @@ export interface ConnectionFields {
 }
 
 /** What is in files that are read again; a label of a metric, so the list is closed. */
-export type ReloadKind = 'tls' | 'users' | 'permissions' | 'jwks'
+export type ReloadKind = 'tls' | 'users' | 'permissions' | 'jwks' | 'hook'
 
 /** What a log line about files that were read again says; never what is in them. */
 export interface ReloadFields {
@@ -210,6 +210,23 @@ export class Telemetry {
     this.#repeated(`${error.code} ${why}`, (suppressed) => {
       this.log.error({ code: error.code, why, help: error.help, suppressed }, error.message)
     })
+  }
+
+  authenticated (method: AuthMethod): void {
+    this.#metrics.authenticated.labels(method).inc()
+  }
+
+  /** Someone was not let in. `reason` is one of a closed list; the name only where such a user exists. */
+  authenticationRefused (error: MbsError, reason: string, fields: ConnectionFields & { username?: string }): void {
+    this.#metrics.authenticationRefused.labels(reason).inc()
+    this.#metrics.connectionErrors.labels(error.code).inc()
+    this.#repeated(`refused ${reason}`, (suppressed) => {
+      this.log.warn({ code: error.code, reason, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  usersLoaded (fields: { file: string, users: number }): void {
+    this.log.info(fields, 'users loaded')
   }
 
   // ---- publishes -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ function create (t: Test, options: Partial<ListenerOptions> = {}) {
     protocol: 'mqtt',
     host: '127.0.0.1',
     port: 0,
+    anonymous: true,
     limits: gateLimits,
     connections: new ConnectionLimit(10),
     handle: () => {},

@@ -26,6 +26,9 @@ export interface TestBrokerOptions {
   connections?: number
   tls?: ListenerTls
   canStore?: () => boolean
+  /** Everyone is let in unless given. */
+  authenticate?: BrokerOptions['authenticate']
+  anonymous?: boolean
 }
 
 /** Puts it together on a free port; the test takes it down. */
@@ -46,6 +49,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
   })
   const publishes: Publish[] = []
   const broker = await createBroker({
+    authenticate: options.authenticate ?? letIn,
     publish: (publish) => {
       publishes.push(publish)
       return ingest.publish(publish)
@@ -60,6 +64,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     host: '127.0.0.1',
     port: 0,
     tls: options.tls,
+    anonymous: options.anonymous ?? true,
     limits: { ...gateLimits, ...options.gate },
     connections,
     handle: (gate) => { broker.handle(gate) },
@@ -82,6 +87,10 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
 
   return { outbox, telemetry, lines, logged, ingest, publishes, broker, connections, listener, port }
 }
+
+/** Everyone is anonymous. */
+const letIn: BrokerOptions['authenticate'] = async ({ clientId }) =>
+  ({ kind: 'accepted', identity: { clientId, method: 'anonymous' } })
 
 /** Waits for a condition that nothing announces. */
 export async function until (condition: () => boolean): Promise<void> {

@@ -24,9 +24,50 @@ test('loopback lets everyone in by itself; beyond it takes anonymous: true at th
   }
 })
 
-test('anonymous: false is refused: without credentials it could only be ignored', async (t) => {
+test('a listener that lets nobody in is refused', async (t) => {
   t.strictSame(codes({ listeners: [{ anonymous: false }] }), ['listeners[0].anonymous'])
   t.strictSame(codes({ listeners: [{ host: '0.0.0.0', anonymous: false }] }), ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS'])
+})
+
+test('with credentials that it takes, a listener needs no anonymous, and lets nobody in without them', async (t) => {
+  const users = 'users.yaml'
+  const tls = { cert: 'a', key: 'b' }
+  for (const access of [{ users }, { users, certificates: {} }]) {
+    const { config } = load({ access, listeners: [{ anonymous: false }, { host: '0.0.0.0', protocol: 'mqtts', tls }] })
+    t.strictSame(config.listeners.map(({ anonymous }) => anonymous), [false, false])
+  }
+  t.equal(load({ access: { users } }).config.listeners[0]?.anonymous, true, 'on loopback it is still the default')
+})
+
+test('certificates let in where the listener asks for them, and count for nothing elsewhere', async (t) => {
+  const access = { certificates: {} }
+  const tls = { cert: 'a', key: 'b', ca: 'c' }
+  const listener = { host: '0.0.0.0', protocol: 'mqtts' }
+  for (const clientCertificate of ['optional', 'required']) {
+    const { config } = load({ access, listeners: [{ ...listener, tls: { ...tls, clientCertificate } }] })
+    t.equal(config.listeners[0]?.anonymous, false)
+  }
+  t.strictSame(codes({ access, listeners: [{ ...listener, tls: { cert: 'a', key: 'b' } }] }), ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS'])
+  t.strictSame(codes({ access, listeners: [{ anonymous: false }] }), ['listeners[0].anonymous'])
+  t.match(load({ access }).warnings, [/access\.certificates has no effect/])
+})
+
+test('passwords over plain TCP beyond loopback are warned about, with the listener', async (t) => {
+  const access = { users: 'users.yaml' }
+  const tls = { cert: 'a', key: 'b' }
+  const { warnings } = load({ access, listeners: [{}, { host: '0.0.0.0', port: 1884 }, { host: '0.0.0.0', protocol: 'mqtts', tls }] })
+  t.equal(warnings.length, 1)
+  t.match(warnings, [/^listeners\[1\] on 0\.0\.0\.0 takes passwords unencrypted/])
+})
+
+test('the settings of access fit together', async (t) => {
+  t.strictSame(codes({ access: { clientId: '{username}*' } }), ['access.clientId'])
+  t.strictSame(codes({ access: { clientId: '{clientid}' } }), ['access.clientId'])
+  t.strictSame(codes({ access: { clientId: '{username}/*' } }), [])
+  t.strictSame(codes({ access: { certificates: { identity: 'san' } } }), ['access.certificates.san'])
+  t.strictSame(codes({ access: { certificates: { identity: 'san', san: 'IP' } } }), ['access.certificates.san'])
+  t.match(load({ access: { certificates: { san: 'URI' } } }).warnings[0], /access\.certificates\.san has no effect/)
+  t.strictSame(codes({ access: { attempts: { backoff: 'PT2M' } } }), ['access.attempts.backoff'])
 })
 
 test('a client certificate does not stand for consent to let everyone in', async (t) => {
@@ -116,7 +157,7 @@ test('a memory outbox is warned about: it forgets', async (t) => {
 })
 
 test('whatever is given in the place of a section, the answer is a mistake and no crash', async (t) => {
-  for (const key of ['name', 'dataDir', 'listeners', 'limits', 'outbox', 'sink', 'delivery', 'events', 'http', 'log']) {
+  for (const key of ['name', 'dataDir', 'listeners', 'access', 'limits', 'outbox', 'sink', 'delivery', 'events', 'http', 'log']) {
     for (const value of [5, true, [], [5], [null], ['a'], [[]]]) {
       const paths = [...mistakesIn({ settings: { [key]: value } }).keys()]
       t.ok(paths.length > 0 && paths.every((path) => path.startsWith(key)), `${key}: ${JSON.stringify(value)} -> ${paths.join()}`)

@@ -13,7 +13,7 @@ async function openGate (t: Test, limits: Partial<GateLimits> = {}) {
   const accepted = once(server, 'connection') as Promise<[Socket]>
   const device = new RawMqtt(connect({ port, host: '127.0.0.1', noDelay: true }))
   const [socket] = await accepted
-  const gate = new FrameGate({ socket, facts: { listener: 'l', address: 'a' }, limits: { ...gateLimits, ...limits } })
+  const gate = new FrameGate({ socket, facts: { listener: 'l', address: 'a' }, peer: { ip: 'a', secure: false, anonymous: true }, limits: { ...gateLimits, ...limits } })
   t.teardown(() => {
     gate.destroy()
     device.socket.destroy()

@@ -134,6 +134,22 @@ const rules: Record<string, Rule> = {
     log: { level: 'error', code: 'MBS_ERR_ACCESS_HOOK', why: 'timeout', help: /access\.http/ },
     metrics: { 'auth_hook_requests_total{outcome="timeout"}': 1 }
   },
+  authenticated: {
+    call: (telemetry) => telemetry.authenticated('password'),
+    metrics: { 'authentications_total{method="password"}': 1 }
+  },
+  authenticationRefused: {
+    call: (telemetry) => telemetry.authenticationRefused(createError('MBS_ERR_ACCESS_CREDENTIALS', { reason: 'x' }), 'wrong-password', connection),
+    log: { level: 'warn', code: 'MBS_ERR_ACCESS_CREDENTIALS', reason: 'wrong-password', ...connection },
+    metrics: {
+      'authentications_refused_total{reason="wrong-password"}': 1,
+      'connection_errors_total{code="MBS_ERR_ACCESS_CREDENTIALS"}': 1
+    }
+  },
+  usersLoaded: {
+    call: (telemetry) => telemetry.usersLoaded({ file: 'users.yaml', users: 3 }),
+    log: { level: 'info', msg: 'users loaded', file: 'users.yaml', users: 3 }
+  },
   publishReceived: {
     call: (telemetry) => telemetry.publishReceived(2),
     metrics: { 'publishes_total{qos="2"}': 1, 'publishes_total{qos="1"}': 0 }
@@ -258,7 +274,7 @@ const rules: Record<string, Rule> = {
 /** Repeated by devices or sinks without end: logged once a minute, counted every time. */
 const RATE_LIMITED = [
   'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
-  'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed'
+  'authenticationRefused', 'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed'
 ]
 
 async function read (telemetry: Telemetry) {
