@@ -14,13 +14,17 @@ export interface SubscriptionsOptions {
   readonly isKept: (clientId: string) => boolean
 }
 
+interface Subscription {
+  readonly topic: string
+}
+
 export class Subscriptions {
   readonly #options: SubscriptionsOptions
   /** Of sessions that outlive their connection, by client identifier; and of the others. */
   readonly #ofSessions = new Map<string, Set<string>>()
   readonly #ofConnections = new WeakMap<AedesClient, Set<string>>()
-  /** Granted and not yet stored. */
-  readonly #granted = new WeakSet<object>()
+  /** Of persistent sessions: granted on this connection and not yet stored. */
+  readonly #granted = new WeakMap<object, Subscription[]>()
 
   constructor (options: SubscriptionsOptions) {
     this.#options = options
@@ -35,14 +39,18 @@ export class Subscriptions {
    * Grants a subscription that is allowed otherwise. Nothing else that can deny it may come after.
    * @returns MBS_ERR_LIMIT_SUBSCRIPTIONS where the client has too many
    */
-  grant (client: AedesClient, subscription: { readonly topic: string }): MbsError | undefined {
+  grant (client: AedesClient, subscription: Subscription): MbsError | undefined {
     const filters = this.#filtersOf(client)
     if (!filters.has(subscription.topic)) {
       const max = this.#options.subscriptionsPerClient
       if (filters.size >= max) return createError('MBS_ERR_LIMIT_SUBSCRIPTIONS', { max })
       filters.add(subscription.topic)
     }
-    this.#granted.add(subscription)
+    if (!client.clean) {
+      const granted = this.#granted.get(client)
+      if (granted === undefined) this.#granted.set(client, [subscription])
+      else granted.push(subscription)
+    }
     return undefined
   }
 
@@ -62,8 +70,11 @@ export class Subscriptions {
   attach (persistence: SubscriptionStore): void {
     const add = persistence.addSubscriptions.bind(persistence)
     const remove = persistence.removeSubscriptions.bind(persistence)
-    persistence.addSubscriptions = async (client, subscriptions) => {
-      const granted = subscriptions.filter((subscription) => this.#granted.delete(subscription))
+    persistence.addSubscriptions = async (client) => {
+      const held = this.#ofSessions.get(client.id)
+      // Those that were restored with the session wait here as well, and may be gone again.
+      const granted = this.#granted.get(client)?.filter(({ topic }) => held?.has(topic) === true) ?? []
+      this.#granted.delete(client)
       if (!this.#options.isKept(client.id)) {
         // It ended meanwhile: taken over by a clean one, or its connection has closed.
         this.forget(client.id)
