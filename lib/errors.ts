@@ -86,13 +86,40 @@ const table = {
     help: 'Check the network; the client has to send PINGREQ within its keep alive time.'
   },
   MBS_ERR_GATE_SUBSCRIPTIONS: {
-    message: 'A SUBSCRIBE has more than limits.subscriptionsPerPacket ({max}) topic filters; the connection was closed.',
-    help: 'Subscribe in several packets, or raise limits.subscriptionsPerPacket.'
+    message: 'A SUBSCRIBE or UNSUBSCRIBE has more than limits.subscriptionsPerPacket ({max}) topic filters; the connection was closed.',
+    help: 'Subscribe and unsubscribe in several packets, or raise limits.subscriptionsPerPacket.'
   },
   MBS_ERR_LIMIT_CONNECTIONS: {
     message: 'There are limits.connections ({max}) connections already; this one was closed.',
     help: 'Raise limits.connections (and the open file limit), or spread the devices over several brokers.',
     retryable: true
+  },
+  MBS_ERR_LIMIT_ADDRESS: {
+    message: 'The address has limits.connectionsPerAddress ({max}) connections already; this one was closed.',
+    help: 'Raise limits.connectionsPerAddress where many devices come from one address (behind NAT, a load balancer, a proxy), or set it to 0.',
+    retryable: true
+  },
+  MBS_ERR_LIMIT_IDENTITY: {
+    message: 'The user has limits.connectionsPerIdentity ({max}) sessions already; this connection was closed.',
+    help: 'Give each device a user of its own, raise limits.connectionsPerIdentity, or set it to 0.',
+    retryable: true
+  },
+  MBS_ERR_LIMIT_SUBSCRIPTIONS: {
+    message: 'The client has limits.subscriptionsPerClient ({max}) subscriptions already; this one was denied.',
+    help: 'Unsubscribe from what is no longer needed, subscribe with wildcards, or raise limits.subscriptionsPerClient.'
+  },
+  MBS_ERR_LIMIT_RETAINED: {
+    message: 'There is no room for another retained message (limits.{setting}, {max}); this one was forwarded and not retained.',
+    help: 'Delete retained messages with an empty one on their topic, or raise limits.retainedMessages and limits.retainedBytes.'
+  },
+  MBS_ERR_LIMIT_SESSIONS: {
+    message: 'There are limits.sessions ({max}) persistent sessions already; this one ends with its connection.',
+    help: 'Connect with a clean session where nothing is subscribed, shorten limits.sessionExpiry, or raise limits.sessions.',
+    retryable: true
+  },
+  MBS_ERR_LIMIT_QUEUE: {
+    message: 'A message was not kept for a session that has not taken what waits for it (limits.{setting}, {max}).',
+    help: 'Let the client connect more often, raise limits.queuedMessages, limits.queuedBytes and limits.queuedBytesTotal, or subscribe at QoS 0.'
   },
 
   // ---- broker -----------------------------------------------------------------------------------------------------

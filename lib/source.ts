@@ -56,6 +56,9 @@ const FIXED = {
   drainTimeoutMs: 10_000
 } as const
 
+/** What a broker keeps that is not there yet. */
+const NOTHING_KEPT = { persistentSessions: 0, queuedMessages: 0, queuedBytes: 0, retainedMessages: 0, retainedBytes: 0 }
+
 type Phase = 'new' | 'started' | 'draining' | 'closed'
 
 export class Source {
@@ -207,24 +210,27 @@ export class Source {
       outbox: () => this.#outbox.stats(),
       oldestStoredAt: () => this.#dispatcher?.oldestStoredAt(),
       delivery: () => this.#dispatcher?.stats() ?? { waiting: this.#outbox.stats().events, inFlight: 0 },
-      openPublishes: () => ingest.open
+      openPublishes: () => ingest.open,
+      broker: () => this.#broker?.stats() ?? NOTHING_KEPT
     })
   }
 
   async #startBroker (ingest: Ingest): Promise<Broker> {
-    const { connectTimeout, topicBytes, topicLevels } = this.config.limits
+    const { connectTimeout, sessionExpiry, ...limits } = this.config.limits
     return await createBroker({
       authenticate: async (credentials, signal) => await this.#access.authenticate(credentials, signal),
       publish: (publish) => ingest.publish(publish),
       canStore: () => this.#outbox.stats().status !== 'failed',
-      limits: { topicBytes, topicLevels, connectTimeoutMs: connectTimeout, drainTimeoutMs: FIXED.drainTimeoutMs },
+      limits: {
+        ...limits, connectTimeoutMs: connectTimeout, sessionExpiryMs: sessionExpiry, drainTimeoutMs: FIXED.drainTimeoutMs
+      },
       telemetry: this.#telemetry
     })
   }
 
   async #startListeners (broker: Broker): Promise<Addresses['listeners']> {
     const { limits } = this.config
-    const connections = new ConnectionLimit(limits.connections)
+    const connections = new ConnectionLimit(limits.connections, limits.connectionsPerAddress)
     this.#listeners = this.config.listeners.map(({ protocol, host, port, tls, anonymous }) => new Listener({
       protocol,
       host,
@@ -234,6 +240,8 @@ export class Source {
       limits: {
         packetBytes: limits.packetBytes,
         inflightPerClient: limits.inflightPerClient,
+        messagesPerSecond: limits.messagesPerSecond,
+        bytesPerSecond: limits.bytesPerSecond,
         connectTimeoutMs: limits.connectTimeout,
         packetTimeoutMs: limits.packetTimeout,
         subscriptionsPerPacket: limits.subscriptionsPerPacket

@@ -2,15 +2,19 @@
  * What Aedes 1.2 has and its types lack. Every name here was read in its source and is relied upon by a test on the
  * wire; this file is the first to look at when Aedes is upgraded.
  */
+import type { Readable } from 'node:stream'
 import type { Aedes, AedesOptions, Client } from 'aedes'
+import type { QoS } from '../message.ts'
 import type { Connection } from './contract.ts'
 
 export type PublishPacket = Parameters<Aedes['authorizePublish']>[1]
 export type ConnectPacket = Parameters<Aedes['preConnect']>[1]
 export type ForwardPacket = Parameters<Aedes['authorizeForward']>[1]
 
-export interface AedesClient extends Omit<Client, 'conn'> {
+export interface AedesClient extends Omit<Client, 'conn' | 'clean'> {
   readonly conn: Connection
+  /** The session ends with its connection. */
+  clean: boolean
 }
 
 /** Called back once: null lets the publish pass, an error closes the connection. */
@@ -25,6 +29,11 @@ export interface AedesHooks {
   /** An error closes the connection without a CONNACK. */
   preConnect: (
     client: AedesClient, packet: ConnectPacket, callback: (error: Error | null, success: boolean) => void
+  ) => void
+  /** After `preConnect`, with the client's identifier known. An error is answered with a CONNACK, 5 unless it says another. */
+  authenticate: (
+    client: AedesClient, username: string | undefined, password: Buffer | undefined,
+    callback: (error: Error | null, success: boolean) => void
   ) => void
   /** A null subscription is answered with SUBACK 0x80. */
   authorizeSubscribe: NonNullable<AedesOptions['authorizeSubscribe']>
@@ -44,21 +53,55 @@ export interface IncomingPackets {
   cleanIncoming (client: AedesClient): Promise<void>
 }
 
-/** Where Aedes keeps what is on its way to a persistent session. */
-export interface OutgoingPackets {
-  /** Notes the packet identifier of a message, or that PUBREL has taken its place. */
-  outgoingUpdate (client: AedesClient, packet: OutgoingPacket): Promise<void>
+/** A message as the persistence gets it. */
+export interface StoredPacket {
+  readonly cmd: 'publish'
+  readonly topic: string
+  readonly payload: Buffer
+  readonly qos: QoS
+  readonly retain: boolean
+  /** Which broker published it, and its number there: what tells messages apart. */
+  readonly brokerId?: string
+  readonly brokerCounter?: number
 }
 
+/** Where Aedes keeps retained messages. */
+export interface RetainedPackets {
+  storeRetained (packet: StoredPacket): Promise<void>
+  createRetainedStream (filter: string): Readable
+  createRetainedStreamCombi (filters: readonly string[]): Readable
+}
+
+/** A message on its way to one client, or the PUBREL, PUBACK or PUBCOMP for it. */
 export interface OutgoingPacket {
   readonly cmd: string
-  readonly messageId: number
-  brokerId?: string
-  brokerCounter?: number
+  readonly qos?: QoS | undefined
+  readonly retain?: boolean | undefined
+  readonly messageId?: number | undefined
+  readonly brokerId?: string | undefined
+  readonly brokerCounter?: number | undefined
+}
+
+/** Where Aedes keeps what is on its way to persistent sessions. */
+export interface OutgoingPackets {
+  outgoingEnqueue (subscription: { clientId: string }, packet: StoredPacket): Promise<void>
+  outgoingEnqueueCombi (subscriptions: ReadonlyArray<{ clientId: string }>, packet: StoredPacket): Promise<void>
+  /** Notes the packet identifier of a message, or that PUBREL has taken its place. Rejecting closes the connection. */
+  outgoingUpdate (client: { id: string }, packet: OutgoingPacket): Promise<void>
+  outgoingClearMessageId (client: { id: string }, packet: OutgoingPacket): Promise<OutgoingPacket | undefined>
+  outgoingStream (client: { id: string }): Readable
+}
+
+/** Where Aedes keeps the subscriptions of persistent sessions. */
+export interface SubscriptionStore {
+  addSubscriptions (client: { id: string }, subscriptions: ReadonlyArray<{ readonly topic: string }>): Promise<void>
+  removeSubscriptions (client: AedesClient, filters: readonly string[]): Promise<void>
+  /** A session begins anew. */
+  cleanSubscriptions (client: { id: string }): Promise<void>
 }
 
 export interface AedesInternals {
-  readonly persistence: IncomingPackets & OutgoingPackets
+  readonly persistence: IncomingPackets & OutgoingPackets & RetainedPackets & SubscriptionStore
   /** Fatal without a listener. */
   on (event: 'error', listener: (error: Error) => void): void
 }

@@ -10,19 +10,19 @@ import { Aedes, type Client } from 'aedes'
 import { createError, isMbsError, reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
+import { createAdmission } from './admission.ts'
+import { BrokerState, type BrokerStats } from './broker-state.ts'
 import { createConnectHook } from './connect-hook.ts'
-import type { Authenticate, BrokerLimits, Connection, StorePublish } from './contract.ts'
+import type { Authenticate, BrokerLimits, Connection, StateLimits, StorePublish } from './contract.ts'
 import { Identities } from './identities.ts'
 import { PublishHook } from './publish-hook.ts'
-import { repairPubrel } from './pubrel-repair.ts'
 import { authorizeForward, createSubscribeHook } from './subscribe-hook.ts'
-import { UnreleasedPublishes } from './unreleased-publishes.ts'
 
 /**
- * Messages on their way to subscribers at a time; those beyond it wait, whoever sent them, behind the slowest
- * subscriber. Each connection is bounded already, so this is not the bound that counts.
+ * Messages on their way to subscribers at a time: as many as there are. With a bound, those beyond it would wait behind
+ * the slowest subscriber, whoever sent them and whoever they are for; each connection is bounded already.
  */
-const CONCURRENT_MESSAGES = 1000
+const CONCURRENT_MESSAGES = 0
 /**
  * Packet identifiers at QoS 2 that wait for PUBREL: all there are. A lower number would close the connection of a
  * client that sends much at once, again and again: its PUBRELs stand behind its publishes.
@@ -40,7 +40,7 @@ export interface BrokerOptions {
   readonly publish: StorePublish
   /** False while publishes cannot be stored: connections are closed at CONNECT. */
   readonly canStore: () => boolean
-  readonly limits: BrokerLimits & {
+  readonly limits: BrokerLimits & StateLimits & {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
     readonly connectTimeoutMs: number
     /** How long a subscriber may take nothing before its connection is closed. */
@@ -54,6 +54,8 @@ export interface Broker {
   handle (connection: Connection): void
   /** Clients connected. */
   readonly clients: number
+  /** What it keeps for clients. */
+  stats (): BrokerStats
   /** Lets no further publish and no further session in; resolves when what was let in is stored and answered. */
   quiesce (): Promise<void>
   /** Ends every session; resolves when the wills are stored as well. Idempotent. */
@@ -64,7 +66,8 @@ export interface Broker {
 export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const { limits, telemetry } = options
   const connections = new ConnectionErrors(telemetry, limits.drainTimeoutMs)
-  const unreleased = new UnreleasedPublishes()
+  const kept = new BrokerState(limits, telemetry)
+  const { sessions, subscriptions, unreleased } = kept
   const identities = new Identities()
   const hook = new PublishHook({
     store: options.publish,
@@ -92,7 +95,8 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
       refused: (client) => { connections.markTold(client) },
       telemetry
     }),
-    authorizeSubscribe: createSubscribeHook({ limits, telemetry }),
+    authenticate: createAdmission({ identities, identityLimit: kept.identityLimit, sessions, telemetry }),
+    authorizeSubscribe: createSubscribeHook({ limits, subscriptions, telemetry }),
     authorizeForward,
     published: (_packet, client, callback) => {
       // What Aedes still writes, the PUBREC, it writes when it is called back.
@@ -101,34 +105,43 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     }
   }))
   const internals = internalsOf(aedes)
-  unreleased.attach(internals.persistence)
-  repairPubrel(internals.persistence)
+  kept.attach(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
     if (packet.returnCode === 0) gateOf(client).sessionAccepted()
   })
-  aedes.on('client', (client) => { connections.started(client) })
+  aedes.on('client', (client) => {
+    sessions.started(client as unknown as AedesClient)
+    connections.started(client)
+  })
+  aedes.on('unsubscribe', (filters, client) => { subscriptions.release(client as unknown as AedesClient, filters) })
   aedes.on('clientDisconnect', (client) => { connections.ended(client) })
   aedes.on('clientError', (client, error) => { connections.failed(client, error) })
   aedes.on('connectionError', (client, error) => { connections.failed(client, error) })
-  return new AedesBroker(aedes, hook, state)
+  return new AedesBroker(aedes, hook, kept, state)
 }
 
 class AedesBroker implements Broker {
   readonly #aedes: Aedes
   readonly #hook: PublishHook
+  readonly #kept: BrokerState
   readonly #state: { isClosing: boolean }
   readonly #connections = new Set<Connection>()
   #closed: Promise<void> | undefined
 
-  constructor (aedes: Aedes, hook: PublishHook, state: { isClosing: boolean }) {
+  constructor (aedes: Aedes, hook: PublishHook, kept: BrokerState, state: { isClosing: boolean }) {
     this.#aedes = aedes
     this.#hook = hook
+    this.#kept = kept
     this.#state = state
   }
 
   get clients (): number {
     return this.#aedes.connectedClients
+  }
+
+  stats (): BrokerStats {
+    return this.#kept.stats()
   }
 
   handle (connection: Connection): void {
@@ -159,6 +172,7 @@ class AedesBroker implements Broker {
     // Those that never became sessions.
     for (const connection of this.#connections) connection.destroy()
     await this.#hook.settled()
+    this.#kept.close()
   }
 }
 

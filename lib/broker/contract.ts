@@ -61,3 +61,19 @@ export interface BrokerLimits {
   /** Most levels of a topic or topic filter; at most 100, which is all that Aedes can do. */
   readonly topicLevels: number
 }
+
+/** How much the broker keeps, for one client and for all. */
+export interface StateLimits {
+  /** Sessions of one user at a time; 0: as many as there are. */
+  readonly connectionsPerIdentity: number
+  readonly subscriptionsPerClient: number
+  /** Persistent sessions, and how long one is kept whose client is away. */
+  readonly sessions: number
+  readonly sessionExpiryMs: number
+  /** What waits for one persistent session, and the bytes of all of them. */
+  readonly queuedMessages: number
+  readonly queuedBytes: number
+  readonly queuedBytesTotal: number
+  readonly retainedMessages: number
+  readonly retainedBytes: number
+}

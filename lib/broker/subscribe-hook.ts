@@ -3,23 +3,30 @@ import { createError } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks } from './aedes-types.ts'
 import type { BrokerLimits } from './contract.ts'
+import type { Subscriptions } from './subscriptions.ts'
 import { filterProblem, isReserved } from './topics.ts'
 
 export interface SubscribeHookOptions {
   readonly limits: BrokerLimits
+  readonly subscriptions: Subscriptions
   readonly telemetry: Telemetry
 }
 
 /** Makes the hook: a filter that is not allowed is answered with 0x80 [MQTT-3.9.3-2], the others count. */
-export function createSubscribeHook ({ limits, telemetry }: SubscribeHookOptions): AedesHooks['authorizeSubscribe'] {
-  return (client, subscription, callback) => {
+export function createSubscribeHook (
+  { limits, subscriptions, telemetry }: SubscribeHookOptions
+): AedesHooks['authorizeSubscribe'] {
+  return (aedesClient, subscription, callback) => {
+    const client = aedesClient as unknown as AedesClient
     const reason = filterProblem(subscription.topic, limits)
-    if (reason === undefined) {
+    const problem = reason === undefined
+      ? subscriptions.grant(client, subscription)
+      : createError('MBS_ERR_BROKER_FILTER', { reason })
+    if (problem === undefined) {
       callback(null, subscription)
       return
     }
-    const { facts } = (client as unknown as AedesClient).conn
-    telemetry.subscriptionRefused(createError('MBS_ERR_BROKER_FILTER', { reason }), { ...facts, clientId: client.id })
+    telemetry.subscriptionRefused(problem, { ...client.conn.facts, clientId: client.id })
     callback(null, null)
   }
 }

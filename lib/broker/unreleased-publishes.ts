@@ -20,6 +20,16 @@ export class UnreleasedPublishes implements IncomingPackets {
     return this.#sessions.get(clientId)?.has(messageId) ?? false
   }
 
+  /** True where nothing of this session waits for PUBREL. */
+  isEmpty (clientId: string): boolean {
+    return !this.#sessions.has(clientId)
+  }
+
+  /** The session has ended. */
+  forget (clientId: string): void {
+    this.#sessions.delete(clientId)
+  }
+
   /** Takes the place of what Aedes has. */
   attach (persistence: IncomingPackets): void {
     persistence.incomingStorePacket = async (client, packet) => { await this.incomingStorePacket(client, packet) }
@@ -54,6 +64,6 @@ export class UnreleasedPublishes implements IncomingPackets {
   }
 
   async cleanIncoming (client: AedesClient): Promise<void> {
-    this.#sessions.delete(client.id)
+    this.forget(client.id)
   }
 }

@@ -116,6 +116,18 @@ export const configSchema = Type.Object({
     connections: wholeNumber({
       description: 'Connections at a time, over all listeners.', default: 10_000, minimum: 1, maximum: 1_000_000
     }),
+    connectionsPerAddress: wholeNumber({
+      description: 'Connections at a time from one IPv4 address or one /64 network of IPv6; 0: no limit of its own.',
+      default: 1000,
+      minimum: 0,
+      maximum: 1_000_000
+    }),
+    connectionsPerIdentity: wholeNumber({
+      description: 'Sessions at a time of one user; anonymous ones are not counted. 0: no limit of its own.',
+      default: 1000,
+      minimum: 0,
+      maximum: 1_000_000
+    }),
     packetBytes: size({
       description: 'Largest MQTT packet. A larger one closes its connection before it is read.',
       default: '256KiB',
@@ -127,6 +139,18 @@ export const configSchema = Type.Object({
       default: 64,
       minimum: 1,
       maximum: 65_535
+    }),
+    messagesPerSecond: wholeNumber({
+      description: 'Publishes of one client in a second; what is above it waits at the client, nothing is dropped. 0: no limit.',
+      default: 0,
+      minimum: 0,
+      maximum: 1_000_000
+    }),
+    bytesPerSecond: size({
+      description: 'Bytes that are read from one client in a second; what is above it waits at the client. 0: no limit.',
+      default: '0',
+      minimumBytes: 0,
+      maximumBytes: 16 * 1024 ** 3
     }),
     connectTimeout: duration({
       description: 'Time from the connection until its session is established.', default: 'PT10S', minimumMs: 100, maximumMs: 300_000
@@ -143,7 +167,46 @@ export const configSchema = Type.Object({
     topicBytes: wholeNumber({ description: 'Longest topic, in bytes of UTF-8.', default: 1024, minimum: 1, maximum: 65_535 }),
     topicLevels: wholeNumber({ description: 'Most levels of a topic.', default: 32, minimum: 1, maximum: 100 }),
     subscriptionsPerPacket: wholeNumber({
-      description: 'Most topic filters in one SUBSCRIBE.', default: 64, minimum: 1, maximum: 1024
+      description: 'Most topic filters in one SUBSCRIBE or UNSUBSCRIBE.', default: 64, minimum: 1, maximum: 1024
+    }),
+    subscriptionsPerClient: wholeNumber({
+      description: 'Subscriptions of one client, over the whole life of its session. One more is denied with SUBACK 0x80.',
+      default: 64,
+      minimum: 0,
+      maximum: 100_000
+    }),
+    sessions: wholeNumber({
+      description: 'Persistent sessions (connected with clean session 0), present ones included. One more is not kept: it ends with its connection.',
+      default: 10_000,
+      minimum: 0,
+      maximum: 1_000_000
+    }),
+    sessionExpiry: duration({
+      description: 'A persistent session whose client is away for so long is deleted, with its subscriptions and what waits for it.',
+      default: 'P7D',
+      minimumMs: 1000,
+      maximumMs: 366 * 86_400_000
+    }),
+    queuedMessages: wholeNumber({
+      description: 'Messages at QoS 1 and 2 that are kept for one persistent session until its client has taken them. Later ones are not kept.',
+      default: 1000,
+      minimum: 0,
+      maximum: 1_000_000
+    }),
+    queuedBytes: size({
+      description: 'Bytes of such messages for one session.', default: '1MiB', minimumBytes: 0, maximumBytes: 16 * 1024 ** 3
+    }),
+    queuedBytesTotal: size({
+      description: 'Bytes of such messages for all sessions together.', default: '256MiB', minimumBytes: 0, maximumBytes: 1024 ** 4
+    }),
+    retainedMessages: wholeNumber({
+      description: 'Retained messages. One more is forwarded and becomes an event, but is not retained.',
+      default: 10_000,
+      minimum: 0,
+      maximum: 10_000_000
+    }),
+    retainedBytes: size({
+      description: 'Bytes of all retained messages.', default: '64MiB', minimumBytes: 0, maximumBytes: 1024 ** 4
     })
   }),
 

@@ -1,6 +1,6 @@
 /**
- * Counts the topic filters of one SUBSCRIBE while its bytes pass, in whatever pieces they come. Aedes needs time in the
- * square of their number, so the gate has to know it before Aedes has the whole packet.
+ * Counts the topic filters of one SUBSCRIBE or UNSUBSCRIBE while its bytes pass, in whatever pieces they come. Aedes
+ * takes all of them in one step, so the gate has to know their number before Aedes has the whole packet.
  */
 export class FilterCounter {
   /** Filters begun so far. */
@@ -9,6 +9,13 @@ export class FilterCounter {
   #skip = 2
   /** The upper byte of a filter's length; -1 while the next byte is that one. */
   #upper = -1
+  /** Bytes behind a filter: in SUBSCRIBE the one with its QoS [MQTT-3.8.3]. */
+  readonly #trailer: 0 | 1
+
+  /** @param trailer bytes behind each filter: 1 in SUBSCRIBE, 0 in UNSUBSCRIBE [MQTT-3.10.3] */
+  constructor (trailer: 0 | 1) {
+    this.#trailer = trailer
+  }
 
   /** Takes the next bytes of the packet, from `at` to `end`. */
   feed (chunk: Buffer, at: number, end: number): void {
@@ -21,8 +28,7 @@ export class FilterCounter {
         this.#upper = chunk[at++] as number
         this.count++
       } else {
-        // The filter and the byte with its QoS [MQTT-3.8.3].
-        this.#skip = this.#upper * 256 + (chunk[at++] as number) + 1
+        this.#skip = this.#upper * 256 + (chunk[at++] as number) + this.#trailer
         this.#upper = -1
       }
     }

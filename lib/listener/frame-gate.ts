@@ -2,8 +2,8 @@
  * The frame gate: a stream between a device's socket and the broker that bounds what a device can make the broker do.
  *
  * On the way in, bytes pass as they come, packet by packet: CONNECT first and nothing else before the session is
- * accepted, no packet that is too large or malformed, at most `inflightPerClient` publishes that are not settled.
- * Beyond that it reads nothing, and TCP holds the device back. PINGREQ is answered here: the broker reads nothing
+ * accepted, no packet that is too large or malformed, at most `inflightPerClient` publishes that are not settled, and
+ * no more in a second than the rates allow. Beyond that it reads nothing, and TCP holds the device back. PINGREQ is answered here: the broker reads nothing
  * dependably while publishes wait. On the way out, it adds PINGRESP between packets and waits for the socket.
  *
  * It knows no topics, reassembles no packet, and holds at most one chunk of the socket.
@@ -17,6 +17,7 @@ import { FrameScanner, type ScanLimits } from './frame-scanner.ts'
 import { closeGently } from './linger.ts'
 import { OutboundFrames } from './outbound-frames.ts'
 import { CONNECT, isFirstByteOfClient, PINGREQ, PINGRESP, PUBLISH } from './packet-types.ts'
+import { createRates, type RateLimits, type Rates, type ReachedRate } from './rates.ts'
 
 /** Bytes that may wait for the broker before the socket is paused. */
 const INBOUND_BYTES = 64 * 1024
@@ -25,7 +26,7 @@ const JOIN_BYTES = 64 * 1024
 /** PINGRESPs owed to a device that does not read; more are not remembered. */
 const MAX_PONGS = 64
 
-export interface GateLimits extends ScanLimits {
+export interface GateLimits extends ScanLimits, RateLimits {
   /** Publishes that may be under way at a time. */
   readonly inflightPerClient: number
   /** From the connection to the session. */
@@ -59,6 +60,8 @@ export interface FrameGateOptions {
   readonly facts: ConnectionFacts
   readonly peer: PeerFacts
   readonly limits: GateLimits
+  /** Called each time that the device is held back because it sends more in a second than it may. */
+  readonly rateReached?: (limit: ReachedRate) => void
 }
 
 /**
@@ -73,6 +76,8 @@ export class FrameGate extends Duplex {
   readonly #scanner: FrameScanner
   readonly #outbound = new OutboundFrames()
   readonly #deadlines: Deadlines
+  /** Undefined where no rate is limited. */
+  readonly #rates: Rates | undefined
   #phase: 'new' | 'connecting' | 'session' = 'new'
   /** Publishes that may be under way; 0 once no more are to pass. */
   #limit: number
@@ -90,7 +95,7 @@ export class FrameGate extends Duplex {
   #drained: (() => void) | undefined
   #abrupt = false
 
-  constructor ({ socket, facts, peer, limits }: FrameGateOptions) {
+  constructor ({ socket, facts, peer, limits, rateReached }: FrameGateOptions) {
     super({ readableHighWaterMark: INBOUND_BYTES })
     this.facts = facts
     this.peer = peer
@@ -103,6 +108,7 @@ export class FrameGate extends Duplex {
       isHolding: () => this.#socket.isPaused(),
       expired: (error) => { this.#fail(error) }
     })
+    this.#rates = createRates(limits, { reached: (limit) => rateReached?.(limit), goOn: () => { this.#goOn() } })
     // Whatever the broker removes: an error of one device never takes the process down.
     this.on('error', () => {})
     socket.on('data', (chunk: Buffer) => { this.#receive(chunk) })
@@ -153,13 +159,19 @@ export class FrameGate extends Duplex {
 
   override _read (): void {
     this.#wanted = true
-    if (this.#rest === undefined && !this.#ended) this.#socket.resume()
+    this.#resume()
+  }
+
+  /** Reads on, unless something keeps it from that. */
+  #resume (): void {
+    if (this.#wanted && this.#rest === undefined && !this.#ended && this.#rates?.holding !== true) this.#socket.resume()
   }
 
   #receive (chunk: Buffer): void {
     if (this.destroyed) return
+    this.#rates?.read(chunk.length)
     this.#pass(this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]))
-    if (!this.#wanted || this.#rest !== undefined) this.#socket.pause()
+    if (!this.#wanted || this.#rest !== undefined || this.#rates?.holding === true) this.#socket.pause()
   }
 
   /** Passes on what may pass of a chunk, and keeps the rest. */
@@ -224,7 +236,7 @@ export class FrameGate extends Duplex {
     }
     if (this.#phase === 'connecting') return false
     if (type !== PUBLISH) return true
-    if (this.#underWay() >= this.#limit) return false
+    if (this.#underWay() >= this.#limit || this.#rates?.publish() === false) return false
     this.#notStored++
     this.#notForwarded++
     return true
@@ -246,7 +258,14 @@ export class FrameGate extends Duplex {
     this.#pass(rest)
     if (this.#rest !== undefined || this.destroyed) return
     this.#passEnd()
-    if (this.#wanted && !this.#ended) this.#socket.resume()
+    this.#resume()
+  }
+
+  /** The device has waited long enough for what it sent too fast. */
+  #goOn (): void {
+    if (this.destroyed) return
+    if (this.#rest === undefined) this.#resume()
+    else if (this.#phase === 'session') this.#continue()
   }
 
   #end (): void {
@@ -332,6 +351,7 @@ export class FrameGate extends Duplex {
 
   override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
     this.#deadlines.stop()
+    this.#rates?.stop()
     this.#rest = undefined
     this.#drained = undefined
     if (this.#abrupt) this.#socket.destroy()

@@ -6,12 +6,12 @@
  */
 import { createError, type MbsError } from '../errors.ts'
 import { FilterCounter } from './filter-counter.ts'
-import { DISCONNECT, PINGREQ, SUBSCRIBE } from './packet-types.ts'
+import { DISCONNECT, PINGREQ, SUBSCRIBE, UNSUBSCRIBE } from './packet-types.ts'
 
 export interface ScanLimits {
   /** Largest packet, its fixed header included, in bytes. */
   readonly packetBytes: number
-  /** Most topic filters in one SUBSCRIBE. */
+  /** Most topic filters in one SUBSCRIBE or UNSUBSCRIBE. */
   readonly subscriptionsPerPacket: number
 }
 
@@ -44,7 +44,8 @@ export class FrameScanner {
     this.#place = 'length'
     this.#remaining = 0
     this.#lengthBytes = 0
-    this.#filters = this.#type === SUBSCRIBE ? new FilterCounter() : undefined
+    if (this.#type === SUBSCRIBE) this.#filters = new FilterCounter(1)
+    else this.#filters = this.#type === UNSUBSCRIBE ? new FilterCounter(0) : undefined
   }
 
   /**

@@ -179,9 +179,18 @@ export class Listener {
       telemetry.connectionFailed(createError('MBS_ERR_LIMIT_CONNECTIONS', { max: connections.max }), facts)
       return
     }
+    // Undefined where the connection is gone already.
+    const { remoteAddress } = socket
+    if (remoteAddress !== undefined && !connections.takeAddress(remoteAddress)) {
+      connections.release()
+      socket.destroy()
+      telemetry.connectionFailed(createError('MBS_ERR_LIMIT_ADDRESS', { max: connections.maxPerAddress }), facts)
+      return
+    }
     telemetry.connectionOpened(this.name)
     this.#sockets.add(socket)
     socket.once('close', () => {
+      if (remoteAddress !== undefined) connections.releaseAddress(remoteAddress)
       this.#sockets.delete(socket)
       this.#handshakes.delete(facts.address)
       connections.release()
@@ -208,6 +217,7 @@ export class Listener {
   }
 
   #handOver (socket: Socket, facts: ConnectionFacts): void {
+    const { limits, telemetry } = this.#options
     const certificate = peerCertificateOf(socket)
     const gate = new FrameGate({
       socket,
@@ -218,7 +228,8 @@ export class Listener {
         anonymous: this.#options.anonymous,
         ...(certificate !== undefined && { certificate })
       },
-      limits: this.#options.limits
+      limits,
+      rateReached: (limit) => { telemetry.clientThrottled(limit, facts) }
     })
     this.#gates.add(gate)
     gate.once('close', () => { this.#gates.delete(gate) })

@@ -4,6 +4,7 @@
 export const CONNECT = 1
 export const PUBLISH = 3
 export const SUBSCRIBE = 8
+export const UNSUBSCRIBE = 10
 export const PINGREQ = 12
 export const DISCONNECT = 14
 

@@ -44,6 +44,9 @@ export function createMetrics () {
     stored: 0,
     duplicates: 0,
     held: 0,
+    notKept: 0,
+    retainedRefused: 0,
+    throttled: { messages: 0, bytes: 0 },
     lost: 0,
     storeFailures: 0,
     attemptsBySink: new Map<string, AttemptCounts>(),
@@ -73,6 +76,9 @@ export function createMetrics () {
     authenticationRefused: counter('authentications_refused_total',
       'Clients that were not let in: `unknown-user`, `wrong-password`, `certificate`, `token-invalid`, `token-expired`, `denied`, `missing` (no credentials), `client-id` (not one of this user), `attempts` (too many were wrong before), `unavailable`.',
       ['reason']),
+    sessionsNotKept: counter('sessions_not_kept_total',
+      'Persistent sessions that were made clean ones because there were limits.sessions already.'),
+    sessionsExpired: counter('sessions_expired_total', 'Persistent sessions deleted because their client did not come back.'),
     refused: counter('publishes_refused_total',
       'Publishes not stored and not acknowledged, by the code of the error; their connection was closed.', ['code']),
     dropped: counter('publishes_dropped_total',
@@ -125,6 +131,13 @@ export function createMetrics () {
   collected('counter', 'duplicates_total', 'Retransmissions at QoS 2 recognised and not stored again.', [],
     (set) => { set(metrics.duplicates) })
   collected('counter', 'held_total', 'Publishes that had to wait because the outbox was full.', [], (set) => { set(metrics.held) })
+  collected('counter', 'throttled_total', 'Times that a client was held back because it sent more in a second than it may.',
+    ['limit'], (set) => { for (const limit of ['messages', 'bytes'] as const) set(metrics.throttled[limit], { limit }) })
+  collected('counter', 'messages_not_kept_total',
+    'Messages not kept for a persistent session because too much waits for it, or for all. Their events are stored.', [],
+    (set) => { set(metrics.notKept) })
+  collected('counter', 'retained_refused_total', 'Messages forwarded and not retained because there is no room. Their events are stored.',
+    [], (set) => { set(metrics.retainedRefused) })
   collected('counter', 'store_failures_total', 'Times that the outbox could not write.', [], (set) => { set(metrics.storeFailures) })
   collected('counter', 'lost_events_total', 'Stored events that cannot be read any more because of damaged files.', [],
     (set) => { set(metrics.lost) })
@@ -151,6 +164,12 @@ export function createMetrics () {
   })
   fromGauges('publishes_held', 'Publishes that wait for room in the outbox.', (g) => g.outbox().held)
   fromGauges('publishes_open', 'Publishes between their arrival and their answer.', (g) => g.openPublishes())
+  fromGauges('persistent_sessions', 'Sessions that outlive their connection, those of connected clients among them.',
+    (g) => g.broker().persistentSessions)
+  fromGauges('queued_messages', 'Messages kept for persistent sessions.', (g) => g.broker().queuedMessages)
+  fromGauges('queued_bytes', 'Bytes of messages kept for persistent sessions.', (g) => g.broker().queuedBytes)
+  fromGauges('retained_messages', 'Retained messages.', (g) => g.broker().retainedMessages)
+  fromGauges('retained_bytes', 'Bytes of retained messages.', (g) => g.broker().retainedBytes)
   fromGauges('delivery_waiting', 'Events that wait for delivery.', (g) => g.delivery().waiting)
   fromGauges('delivery_in_flight', 'Attempts to deliver that are under way.', (g) => g.delivery().inFlight)
 

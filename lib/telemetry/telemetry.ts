@@ -51,6 +51,14 @@ export interface Gauges {
   delivery (): { readonly waiting: number, readonly inFlight: number }
   /** Publishes between their arrival and their answer. */
   openPublishes (): number
+  /** What the broker keeps for clients. */
+  broker (): {
+    readonly persistentSessions: number
+    readonly queuedMessages: number
+    readonly queuedBytes: number
+    readonly retainedMessages: number
+    readonly retainedBytes: number
+  }
 }
 
 export class Telemetry {
@@ -167,6 +175,14 @@ export class Telemetry {
     this.log.debug({ ...fields, reason }, 'connection broken')
   }
 
+  /** A device sends more in a second than it may: it is held back for a while, nothing is lost. */
+  clientThrottled (limit: 'messages' | 'bytes', fields: ConnectionFields): void {
+    this.#metrics.throttled[limit]++
+    this.#repeated(`throttled ${limit}`, (suppressed) => {
+      this.log.warn({ limit, ...fields, suppressed }, 'a client sends more in a second than limits allow; it is held back')
+    })
+  }
+
   sessionStarted (fields: ConnectionFields): void {
     this.#metrics.sessions.inc()
     this.log.debug(fields, 'session started')
@@ -275,6 +291,36 @@ export class Telemetry {
     this.#metrics.subscriptionsRefused.labels(error.code).inc()
     this.#repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  /** A session that was to be kept is not: it ends with its connection. */
+  sessionNotKept (error: MbsError, fields: ConnectionFields): void {
+    this.#metrics.sessionsNotKept.inc()
+    this.#repeated(error.code, (suppressed) => {
+      this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  /** A persistent session ended because its client did not come back. */
+  sessionExpired (fields: { clientId: string, awayMs: number }): void {
+    this.#metrics.sessionsExpired.inc()
+    this.log.debug(fields, 'session expired')
+  }
+
+  /** A message is not kept for a persistent session. Its event is not concerned. */
+  messageNotKept (error: MbsError, fields: { clientId: string }): void {
+    this.#metrics.notKept++
+    this.#repeated(error.code, (suppressed) => {
+      this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
+    })
+  }
+
+  /** A message was forwarded and not retained. Its event is not concerned. */
+  retainedRefused (error: MbsError): void {
+    this.#metrics.retainedRefused++
+    this.#repeated(error.code, (suppressed) => {
+      this.log.warn({ code: error.code, help: error.help, suppressed }, error.message)
     })
   }
 

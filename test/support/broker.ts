@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { createBroker, type BrokerOptions } from '../../lib/broker/broker.ts'
+import type { StateLimits } from '../../lib/broker/contract.ts'
 import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
 import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
 import type { GateLimits } from '../../lib/listener/frame-gate.ts'
@@ -14,9 +15,23 @@ import { createTestTelemetry, type LogLine } from './log-lines.ts'
 export const gateLimits: GateLimits = {
   packetBytes: 256 * 1024,
   inflightPerClient: 64,
+  messagesPerSecond: 0,
+  bytesPerSecond: 0,
   connectTimeoutMs: 30_000,
   packetTimeoutMs: 30_000,
   subscriptionsPerPacket: 64
+}
+
+export const stateLimits: StateLimits = {
+  connectionsPerIdentity: 0,
+  subscriptionsPerClient: 1000,
+  sessions: 1000,
+  sessionExpiryMs: 3_600_000,
+  queuedMessages: 1000,
+  queuedBytes: 1024 * 1024,
+  queuedBytesTotal: 16 * 1024 * 1024,
+  retainedMessages: 1000,
+  retainedBytes: 1024 * 1024
 }
 
 export interface TestBrokerOptions {
@@ -24,6 +39,7 @@ export interface TestBrokerOptions {
   broker?: Partial<BrokerOptions['limits']>
   ingest?: Partial<IngestOptions>
   connections?: number
+  connectionsPerAddress?: number
   tls?: ListenerTls
   canStore?: () => boolean
   /** Everyone is let in unless given. */
@@ -55,10 +71,12 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
       return ingest.publish(publish)
     },
     canStore: options.canStore ?? (() => true),
-    limits: { topicBytes: 1024, topicLevels: 32, connectTimeoutMs: 30_000, drainTimeoutMs: 10_000, ...options.broker },
+    limits: {
+      topicBytes: 1024, topicLevels: 32, connectTimeoutMs: 30_000, drainTimeoutMs: 10_000, ...stateLimits, ...options.broker
+    },
     telemetry
   })
-  const connections = new ConnectionLimit(options.connections ?? 1000)
+  const connections = new ConnectionLimit(options.connections ?? 1000, options.connectionsPerAddress)
   const listener = createListener({
     protocol: options.tls === undefined ? 'mqtt' : 'mqtts',
     host: '127.0.0.1',

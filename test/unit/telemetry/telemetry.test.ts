@@ -100,6 +100,32 @@ const rules: Record<string, Rule> = {
     log: { level: 'debug', msg: 'connection broken', reason: 'ECONNRESET', ...connection },
     metrics: { 'connection_errors_total{code="other"}': 1 }
   },
+  clientThrottled: {
+    call: (telemetry) => telemetry.clientThrottled('messages', connection),
+    log: { level: 'warn', msg: /held back/, limit: 'messages', ...connection },
+    metrics: { 'throttled_total{limit="messages"}': 1, 'throttled_total{limit="bytes"}': 0 }
+  },
+  sessionNotKept: {
+    call: (telemetry) => telemetry.sessionNotKept(createError('MBS_ERR_LIMIT_SESSIONS', { max: 1 }), connection),
+    log: { level: 'warn', code: 'MBS_ERR_LIMIT_SESSIONS', ...connection },
+    metrics: { sessions_not_kept_total: 1 }
+  },
+  sessionExpired: {
+    call: (telemetry) => telemetry.sessionExpired({ clientId: 'device-1', awayMs: 5000 }),
+    log: { level: 'debug', msg: 'session expired', clientId: 'device-1', awayMs: 5000 },
+    metrics: { sessions_expired_total: 1 }
+  },
+  messageNotKept: {
+    call: (telemetry) => telemetry.messageNotKept(
+      createError('MBS_ERR_LIMIT_QUEUE', { setting: 'queuedBytes', max: 1 }), { clientId: 'device-1' }),
+    log: { level: 'warn', code: 'MBS_ERR_LIMIT_QUEUE', msg: /limits\.queuedBytes, 1/, clientId: 'device-1' },
+    metrics: { messages_not_kept_total: 1 }
+  },
+  retainedRefused: {
+    call: (telemetry) => telemetry.retainedRefused(createError('MBS_ERR_LIMIT_RETAINED', { setting: 'retainedMessages', max: 1 })),
+    log: { level: 'warn', code: 'MBS_ERR_LIMIT_RETAINED', msg: /limits\.retainedMessages, 1/ },
+    metrics: { retained_refused_total: 1 }
+  },
   sessionStarted: {
     call: (telemetry) => telemetry.sessionStarted(connection),
     log: { level: 'debug', msg: 'session started', ...connection },
@@ -274,7 +300,8 @@ const rules: Record<string, Rule> = {
 /** Repeated by devices or sinks without end: logged once a minute, counted every time. */
 const RATE_LIMITED = [
   'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
-  'authenticationRefused', 'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed'
+  'authenticationRefused', 'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed',
+  'clientThrottled', 'sessionNotKept', 'messageNotKept', 'retainedRefused'
 ]
 
 async function read (telemetry: Telemetry) {
@@ -351,8 +378,10 @@ test('gauges are read from where observe says', async (t) => {
     outbox: () => ({ status: 'ready', events: 1, bytes: 2, maxBytes: 3, nextSequence: 4, deadLetters: 5, held: 6 }),
     oldestStoredAt: () => undefined,
     delivery: () => ({ waiting: 7, inFlight: 8 }),
-    openPublishes: () => 9
+    openPublishes: () => 9,
+    broker: () => ({ persistentSessions: 10, queuedMessages: 11, queuedBytes: 12, retainedMessages: 13, retainedBytes: 14 })
   })
+  t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_persistent_sessions'), 10)
   t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_publishes_open'), 9)
 })
 

@@ -1,0 +1,38 @@
+/**
+ * The last step before a session begins, when it is known who the client is: is there a place for it? Who has too many
+ * sessions is closed without a CONNACK, because it passes by itself; a session that cannot be kept is made a clean one,
+ * so that what the device publishes is not lost for it.
+ */
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { AedesHooks } from './aedes-types.ts'
+import type { Identities } from './identities.ts'
+import type { IdentityLimit } from './identity-limit.ts'
+import type { Sessions } from './sessions.ts'
+
+export interface AdmissionOptions {
+  readonly identities: Identities
+  readonly identityLimit: IdentityLimit
+  readonly sessions: Sessions
+  readonly telemetry: Telemetry
+}
+
+/** Makes the hook. */
+export function createAdmission (options: AdmissionOptions): AedesHooks['authenticate'] {
+  const { identities, identityLimit, sessions, telemetry } = options
+  return (client, _username, _password, callback) => {
+    const problem = identityLimit.take(client, identities.of(client))
+    if (problem !== undefined) {
+      // Called back, Aedes would send a CONNACK that makes some clients never come again.
+      client.emit('error', problem)
+      return
+    }
+    if (!client.clean) {
+      const full = sessions.take(client)
+      if (full !== undefined) {
+        client.clean = true
+        telemetry.sessionNotKept(full, { ...client.conn.facts, clientId: client.id })
+      }
+    }
+    callback(null, true)
+  }
+}
