@@ -5,6 +5,7 @@
  * that everything accepted is finished. A start that fails closes what it had opened.
  */
 import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { Access } from './access/access.ts'
@@ -119,7 +120,8 @@ export class Source {
 
   /**
    * Opens the outbox, then everything up to the listeners. Idempotent.
-   * @throws what keeps it from running: MBS_ERR_ACCESS_USERS, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*, MBS_ERR_HTTP_BIND;
+   * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*, MBS_ERR_SINK_CA,
+   * MBS_ERR_HTTP_BIND;
    * MBS_ERR_SOURCE_CLOSED after `close`
    */
   start (): Promise<void> {
@@ -141,7 +143,7 @@ export class Source {
   }
 
   /**
-   * Reads the files again that the listeners name, changed or not: certificates, keys, CAs, revocation lists. No
+   * Reads the files again that listeners and sinks name, changed or not: certificates, keys, CAs, revocation lists. No
    * connection is closed. What cannot be used leaves in force what was, and is logged and counted. Never rejects.
    * @param reason for the log
    * @returns MBS_ERR_RELOAD_FAILED for each group of files that was not taken over; empty: all were
@@ -187,6 +189,8 @@ export class Source {
       this.#telemetry.sinkMissing()
       return
     }
+    await this.#watchCa(sink, this.config.sink.ca, caTexts(this.config.sink))
+    await this.#watchCa(this.#deadLetterSink, delivery.deadLetterSink?.ca, [])
     this.#telemetry.sinkConfigured({ sink: sink.name, destination: sink.destination })
     this.#dispatcher = new Dispatcher({
       outbox: this.#outbox,
@@ -277,6 +281,18 @@ export class Source {
     })
   }
 
+  /** @param more PEM texts that it trusts beside the file */
+  async #watchCa (sink: Sink | undefined, file: string | undefined, more: readonly string[]): Promise<void> {
+    if (file === undefined || sink?.trust === undefined) return
+    await this.#reloader.add({
+      kind: 'sink-ca',
+      what: `CA file of the sink ${sink.name}`,
+      files: [file],
+      reload: async () => { sink.trust?.([await readFile(file, 'utf8'), ...more]) }
+    })
+    sink.trust([...readCa(file), ...more]) // it may have changed since the sink was made
+  }
+
   async #close (reason: string): Promise<void> {
     this.#phase = 'draining'
     this.#telemetry.stopping({ reason })
@@ -337,8 +353,11 @@ export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
 function createSink ({ sink, delivery }: Config): Sink | undefined {
   if (sink.kind === 'display') return createDisplaySink({ name: SINK_NAME, stream: process.stdout })
   if (sink.url === undefined) return undefined
-  const ca = [...readCa(sink.ca), ...(sink.caText === undefined ? [] : [sink.caText])]
-  return httpSink(SINK_NAME, sink.url, ca, sink, delivery.concurrency)
+  return httpSink(SINK_NAME, sink.url, [...readCa(sink.ca), ...caTexts(sink)], sink, delivery.concurrency)
+}
+
+function caTexts ({ caText }: Config['sink']): string[] {
+  return caText === undefined ? [] : [caText]
 }
 
 /** One connection: dead letters are few and sent one after the other. */

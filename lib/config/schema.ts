@@ -338,7 +338,7 @@ export const configSchema = Type.Object({
     port: wholeNumber({ description: 'Port to listen on; 0 takes any that is free.', default: 8080, minimum: 0, maximum: 65535 })
   }),
 
-  reload: section('When the files are read again that the listeners name: certificates, keys, CAs, revocation lists.', {
+  reload: section('When the files are read again that listeners and sinks name: certificates, keys, CAs, revocation lists.', {
     every: duration({
       description: 'How often is looked whether they have changed. A change takes effect when they were the same in two looks in a row. PT0S: never, only on SIGHUP.',
       default: 'PT2S',

@@ -33,8 +33,11 @@ export class HttpConnection {
   #socket: Socket | undefined
   #openedAt = Infinity
 
-  /** @param maxAgeMs how long its socket is used */
-  constructor (origin: string, connect: buildConnector.connector, keepAliveMs: number, maxAgeMs: number) {
+  /**
+   * @param connector what connects at the moment
+   * @param maxAgeMs how long its socket is used
+   */
+  constructor (origin: string, connector: () => buildConnector.connector, keepAliveMs: number, maxAgeMs: number) {
     this.#maxAgeMs = maxAgeMs
     this.#client = new Client(origin, {
       pipelining: 1,
@@ -44,7 +47,7 @@ export class HttpConnection {
       keepAliveMaxTimeout: keepAliveMs,
       keepAliveTimeoutThreshold: HINT_MARGIN_MS,
       connect: (address, callback) => {
-        const socket: unknown = connect(address, callback)
+        const socket: unknown = connector()(address, callback)
         this.#socket = socket instanceof Socket ? socket : undefined
       }
     })
@@ -69,7 +72,7 @@ export class HttpConnection {
 export class HttpConnections {
   readonly #options: ConnectionsOptions
   /** One for all: it remembers TLS sessions. */
-  readonly #connect: buildConnector.connector
+  #connect: buildConnector.connector
   /** The one used last is used next, so that those which are not needed run into their keep-alive time. */
   readonly #idle: HttpConnection[] = []
   readonly #busy = new Set<HttpConnection>()
@@ -77,10 +80,12 @@ export class HttpConnections {
 
   constructor (options: ConnectionsOptions) {
     this.#options = options
-    this.#connect = buildConnector({
-      timeout: Math.min(CONNECT_TIMEOUT_MS, options.timeoutMs),
-      ...(options.trust === undefined ? {} : { secureContext: options.trust })
-    })
+    this.#connect = this.#connector(options.trust)
+  }
+
+  /** From the next connection on, this is trusted; TLS sessions from before are not resumed. Open ones stay. */
+  trust (trust: SecureContext | undefined): void {
+    this.#connect = this.#connector(trust)
   }
 
   /** A connection to send one request on, to be given back; undefined while all are busy. */
@@ -93,7 +98,7 @@ export class HttpConnections {
     if (connection === undefined) {
       const { origin, keepAliveMs, connections } = this.#options
       if (this.#busy.size + this.#idle.length >= connections) return undefined
-      connection = new HttpConnection(origin, this.#connect, keepAliveMs, this.#nextMaxAgeMs())
+      connection = new HttpConnection(origin, () => this.#connect, keepAliveMs, this.#nextMaxAgeMs())
     }
     this.#busy.add(connection)
     return connection
@@ -113,6 +118,13 @@ export class HttpConnections {
     const all = [...this.#busy, ...this.#idle.splice(0)]
     this.#busy.clear()
     await Promise.all(all.map(async (connection) => { await connection.destroy() }))
+  }
+
+  #connector (trust: SecureContext | undefined): buildConnector.connector {
+    return buildConnector({
+      timeout: Math.min(CONNECT_TIMEOUT_MS, this.#options.timeoutMs),
+      ...(trust === undefined ? {} : { secureContext: trust })
+    })
   }
 
   /** Between 75 and 100 per cent of the maximum in turn: connections made together are not replaced together. */

@@ -86,6 +86,10 @@ class HttpSink implements Sink {
     }
   }
 
+  trust (ca: readonly string[]): void {
+    this.#connections.trust(createTrust(ca))
+  }
+
   async close (): Promise<void> {
     this.#closing ??= this.#close()
     await this.#closing

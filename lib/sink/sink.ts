@@ -20,6 +20,12 @@ export interface Sink {
   readonly destination: string
   /** Sends one event once. @param signal ends the attempt early, with outcome `aborted` */
   send (event: Event, signal: AbortSignal): Promise<Outcome>
+  /**
+   * Trusts these PEM certificates, beside those that node trusts, from its next connection on. Absent where a sink has
+   * no connections.
+   * @throws MBS_ERR_SINK_CA; then it trusts what it did
+   */
+  trust? (ca: readonly string[]): void
   /** Ends its connections. Idempotent. */
   close (): Promise<void>
 }

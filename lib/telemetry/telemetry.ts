@@ -24,7 +24,7 @@ export interface ConnectionFields {
 }
 
 /** What is in files that are read again; a label of a metric, so the list is closed. */
-export type ReloadKind = 'tls' | 'users' | 'permissions' | 'jwks' | 'hook'
+export type ReloadKind = 'tls' | 'sink-ca' | 'users' | 'permissions' | 'jwks' | 'hook'
 
 /** What a log line about files that were read again says; never what is in them. */
 export interface ReloadFields {

@@ -1,4 +1,4 @@
-/** TLS files that change under a listener: who gets in, what new connections see, and that open ones do not notice. */
+/** TLS files that change under a program: who gets in, what new connections see, and that open ones do not notice. */
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,8 @@ import t, { test, type Test } from 'tap'
 import { createSource, type Source } from '../../lib/index.ts'
 import type { ListenerTls } from '../../lib/listener/tls-options.ts'
 import { startBroker, until } from '../support/broker.ts'
-import { createCertificates } from '../support/certs.ts'
+import { createCertificates, createSinkCertificates } from '../support/certs.ts'
+import { startHttpSink } from '../support/http-sink.ts'
 import type { LogLine } from '../support/log-lines.ts'
 import { parseMetrics, sampleOf } from '../support/prometheus.ts'
 import { connectBytes, RawMqtt } from '../support/raw-mqtt.ts'
@@ -341,6 +342,42 @@ test('source.reload reads the files at once, also where nobody looks at them, an
   t.equal(await served(port), fingerprintOf('renewed'))
   await source.close()
   t.strictSame(await source.reload(), [], 'nothing to do once it is closed')
+})
+
+test('the CA file of a sink is read again: deliveries go on when the sink has a certificate of another authority', async (t) => {
+  const directory = t.testdir()
+  const [before, after] = [createSinkCertificates(directory), createSinkCertificates(directory)]
+  const file = join(directory, 'sink-ca.crt')
+  writeFileSync(file, before.ca)
+  const sink = await startHttpSink(t, { tls: { key: before.key, cert: before.cert } })
+  const source = createSource({
+    env: {},
+    settings: {
+      listeners: [{ port: 0 }],
+      outbox: { store: 'memory' },
+      http: { port: 0 },
+      sink: { url: sink.url, ca: file },
+      delivery: { backoffDelay: 'PT0.01S', backoffMax: 'PT0.05S' },
+      reload: { every: 'PT0.02S' },
+      log: { level: 'silent' }
+    }
+  })
+  t.teardown(() => source.close())
+  await source.start()
+  const client = await connectAsync(`mqtt://${source.addresses.listeners[0]!.address}`, { reconnectPeriod: 0 })
+  await client.publishAsync('a', '1', { qos: 1 })
+  await sink.waitFor(1)
+
+  sink.renew({ key: after.key, cert: after.cert })
+  await client.publishAsync('a', '2', { qos: 1 })
+  await metricIs(source, 'sink_up{sink="default"}', 0)
+  writeFileSync(file, 'no certificate')
+  await metricIs(source, 'reloads_total{what="sink-ca",result="failed"}', 1)
+  writeFileSync(file, after.ca)
+  await sink.waitFor(2)
+  t.equal(sink.requests[1]!.body.toString(), '2')
+  t.equal(await metric(source, 'reloads_total{what="sink-ca",result="ok"}'), 1)
+  await client.endAsync()
 })
 
 test('a certificate that expires soon is warned about when it is taken over', async (t) => {

@@ -10,7 +10,7 @@
  *   sink.requests[0].body; sink.events()[0].id
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { HTTP, type CloudEvent } from 'cloudevents'
 
@@ -174,6 +174,12 @@ export class HttpSink {
       server.close(() => { resolve() })
       server.closeAllConnections()
     })
+  }
+
+  /** Has another certificate from now on; closes every connection. */
+  renew (tls: { readonly key: string, readonly cert: string }): void {
+    (this.#server as HttpsServer).setSecureContext(tls)
+    this.#server?.closeAllConnections()
   }
 
   /** Closes the connections without a request, as a server does that finds them idle for too long. */
