@@ -163,7 +163,7 @@ const table = {
   // ---- access ------------------------------------------------------------------------------------------------------
   MBS_ERR_ACCESS_KEYS: {
     message: 'The keys that tokens are checked with cannot be taken from {source}: {reason}.',
-    help: 'access.jwt.jwks is a JWK Set (JSON) or its URL, access.jwt.publicKey a PEM file; the keys have to fit access.jwt.algorithms. What was in force stays so: a file until it is right, keys of a URL for access.jwt.maxAge.',
+    help: 'Give a JWK Set (JSON) or its URL in access.jwt.jwks, or a PEM file in access.jwt.publicKey, with keys for access.jwt.algorithms. What was in force stays so: keys of a file until it is right, keys of a URL for access.jwt.maxAge.',
     exitCode: EXIT_CONFIG
   },
   MBS_ERR_ACCESS_HOOK: {

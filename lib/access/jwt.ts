@@ -117,7 +117,7 @@ class JwtMethod implements ReloadableMethod {
 
   #accept (claims: JWTPayload): MethodResult | TokenFault {
     const { usernameClaim, clockSkewMs } = this.#options
-    const username = Object.hasOwn(claims, usernameClaim) ? claims[usernameClaim] : undefined
+    const username = claims[usernameClaim]
     if (!isUsername(username)) return 'username'
     if (!isBoundedClaims(claims)) return 'claims'
     if (claims.exp === undefined) return { kind: 'accepted', username, claims }

@@ -170,7 +170,7 @@ test('who no longer waits is let go, and its request is given up', async (t) => 
 })
 
 test('no more requests at a time than are allowed; the others wait, in turn, and not longer than the timeout', async (t) => {
-  const options = { concurrency: 2, timeoutMs: 1000, monotonic: () => performance.now() }
+  const options = { concurrency: 2, timeoutMs: 2000, monotonic: () => performance.now() }
   const { service, ask, counted } = await startHook(t, options)
   const open: (() => void)[] = []
   const allow = json({ result: 'allow' })

@@ -35,6 +35,7 @@ test('neither credentials nor query of a URL are repeated', async (t) => {
   ]) {
     const mistakes = [...mistakesIn({ settings: { access } }).values()]
     t.equal(mistakes.length, 1)
+    t.equal(mistakes[0]?.error?.code, 'MBS_ERR_ACCESS_URL')
     t.notMatch(JSON.stringify(mistakes) + String(mistakes[0]?.error?.message), /hunter2/)
   }
 })
