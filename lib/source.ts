@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { createPermissions, type Permissions } from './access/permissions.ts'
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
 import { createBroker, type Broker } from './broker/broker.ts'
 import { isLoopback } from './config/addresses.ts'
@@ -59,6 +60,7 @@ export class Source {
   readonly config: Config
   readonly version = VERSION
   readonly #telemetry: Telemetry
+  readonly #permissions: Permissions
   readonly #admin: AdminServer
   readonly #outbox: Outbox
   readonly #sink: Sink | undefined
@@ -76,6 +78,7 @@ export class Source {
   constructor (config: Config) {
     this.config = config
     this.#telemetry = new Telemetry(config.log)
+    this.#permissions = createPermissions(config.access.permissions)
     this.#sink = createSink(config)
     this.#deadLetterSink = createDeadLetterSink(config)
     this.#outbox = createOutbox(config, this.#telemetry)
@@ -192,6 +195,8 @@ export class Source {
     return await createBroker({
       publish: (publish) => ingest.publish(publish),
       canStore: () => this.#outbox.stats().status !== 'failed',
+      permissions: this.#permissions,
+      deniedPublish: this.config.access.deniedPublish,
       limits: { topicBytes, topicLevels, connectTimeoutMs: connectTimeout, drainTimeoutMs: FIXED.drainTimeoutMs },
       telemetry: this.#telemetry
     })

@@ -46,19 +46,31 @@ export interface IncomingPackets {
 
 /** Where Aedes keeps what is on its way to a persistent session. */
 export interface OutgoingPackets {
-  /** Notes the packet identifier of a message, or that PUBREL has taken its place. */
+  /** Notes the packet identifier of a message, or that PUBREL has taken its place. Rejects where it is not there. */
   outgoingUpdate (client: AedesClient, packet: OutgoingPacket): Promise<void>
+  /** Removes the first message that has the same packet identifier, if it is undefined too. */
+  outgoingClearMessageId (client: AedesClient, packet: OutgoingPacket): Promise<unknown>
 }
 
 export interface OutgoingPacket {
   readonly cmd: string
-  readonly messageId: number
-  brokerId?: string
+  readonly messageId: number | undefined
+  brokerId?: string | null
   brokerCounter?: number
 }
 
+export interface Subscription {
+  readonly topic: string
+}
+
+/** Where Aedes keeps the subscriptions of persistent sessions. */
+export interface KeptSubscriptions {
+  addSubscriptions (client: AedesClient, subscriptions: readonly Subscription[]): Promise<void>
+  removeSubscriptions (client: AedesClient, topics: readonly string[]): Promise<void>
+}
+
 export interface AedesInternals {
-  readonly persistence: IncomingPackets & OutgoingPackets
+  readonly persistence: IncomingPackets & OutgoingPackets & KeptSubscriptions
   /** Fatal without a listener. */
   on (event: 'error', listener: (error: Error) => void): void
 }

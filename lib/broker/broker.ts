@@ -11,12 +11,13 @@ import { createError, isMbsError, reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
 import { createConnectHook } from './connect-hook.ts'
-import type { BrokerLimits, Connection, StorePublish } from './contract.ts'
+import type { BrokerLimits, Connection, DeniedPublish, Permissions, StorePublish } from './contract.ts'
 import { Identities } from './identities.ts'
 import { PublishHook } from './publish-hook.ts'
 import { repairPubrel } from './pubrel-repair.ts'
-import { authorizeForward, createSubscribeHook } from './subscribe-hook.ts'
+import { SubscribeHook } from './subscribe-hook.ts'
 import { UnreleasedPublishes } from './unreleased-publishes.ts'
+import { repairWithheld } from './withheld-repair.ts'
 
 /**
  * Messages on their way to subscribers at a time; those beyond it wait, whoever sent them, behind the slowest
@@ -38,6 +39,8 @@ export interface BrokerOptions {
   readonly publish: StorePublish
   /** False while publishes cannot be stored: connections are closed at CONNECT. */
   readonly canStore: () => boolean
+  readonly permissions: Permissions
+  readonly deniedPublish: DeniedPublish
   readonly limits: BrokerLimits & {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
     readonly connectTimeoutMs: number
@@ -60,18 +63,21 @@ export interface Broker {
 
 /** Makes the broker and starts it. */
 export async function createBroker (options: BrokerOptions): Promise<Broker> {
-  const { limits, telemetry } = options
+  const { limits, permissions, telemetry } = options
   const connections = new ConnectionErrors(telemetry, limits.drainTimeoutMs)
   const unreleased = new UnreleasedPublishes()
   const identities = new Identities()
   const hook = new PublishHook({
     store: options.publish,
     identities,
+    permissions,
+    deniedPublish: options.deniedPublish,
     unreleased,
     limits,
     telemetry,
     refused: (client) => { connections.markTold(client) }
   })
+  const subscriptions = new SubscribeHook({ identities, permissions, limits, telemetry })
   const state = { isClosing: false }
 
   const aedes = await Aedes.createBroker(toAedesOptions({
@@ -82,9 +88,11 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     maxTopicLevels: AEDES_TOPIC_LEVELS
   }, {
     authorizePublish: hook.authorize,
-    preConnect: createConnectHook({ identities, limits, canAccept: () => !state.isClosing && options.canStore() }),
-    authorizeSubscribe: createSubscribeHook({ limits, telemetry }),
-    authorizeForward,
+    preConnect: createConnectHook({
+      identities, permissions, limits, canAccept: () => !state.isClosing && options.canStore()
+    }),
+    authorizeSubscribe: subscriptions.authorize,
+    authorizeForward: subscriptions.forward,
     published: (_packet, client, callback) => {
       // What Aedes still writes, the PUBREC, it writes when it is called back.
       callback(null)
@@ -93,7 +101,9 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   }))
   const internals = internalsOf(aedes)
   unreleased.attach(internals.persistence)
+  subscriptions.attach(internals.persistence)
   repairPubrel(internals.persistence)
+  repairWithheld(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
     if (packet.returnCode === 0) gateOf(client).sessionAccepted()

@@ -4,8 +4,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import { createError, type MbsError } from '../errors.ts'
+import type { Identity } from '../message.ts'
 import type { AedesHooks, ConnectPacket } from './aedes-types.ts'
-import type { BrokerLimits } from './contract.ts'
+import type { BrokerLimits, Permissions } from './contract.ts'
 import type { Identities } from './identities.ts'
 import { ownCopyOf } from './payload.ts'
 import { hasForbiddenCharacters, topicProblem } from './topics.ts'
@@ -20,26 +21,37 @@ const CONNACK_MQTT5 = Buffer.from([0x20, 3, 0, 0x84, 0])
 export interface ConnectHookOptions {
   /** Told who each client is. */
   readonly identities: Identities
+  readonly permissions: Permissions
   readonly limits: BrokerLimits
   /** False while publishes cannot be stored, or the broker is closing. */
   readonly canAccept: () => boolean
 }
 
 /** Makes the hook. */
-export function createConnectHook ({ identities, limits, canAccept }: ConnectHookOptions): AedesHooks['preConnect'] {
+export function createConnectHook (options: ConnectHookOptions): AedesHooks['preConnect'] {
+  const { identities, permissions, limits, canAccept } = options
   return (client, packet, callback) => {
     const connection = client.conn
-    const problem = connectProblem(packet, limits) ??
-      (canAccept() ? undefined : createError('MBS_ERR_BROKER_UNAVAILABLE'))
-    if (problem !== undefined) {
+    const refuse = (problem: MbsError) => {
       const connack = connackOf(packet, problem)
       if (connack !== undefined) connection.refuse(connack)
       callback(problem, false)
+    }
+    const problem = connectProblem(packet, limits) ??
+      (canAccept() ? undefined : createError('MBS_ERR_BROKER_UNAVAILABLE'))
+    if (problem !== undefined) {
+      refuse(problem)
       return
     }
     // Aedes would name such a client after itself.
     if (packet.clientId === '') packet.clientId = `auto-${randomUUID()}`
-    identities.set(client, { clientId: packet.clientId, method: 'anonymous' })
+    const identity: Identity = { clientId: packet.clientId, method: 'anonymous' }
+    const denial = willDenial(packet, identity, permissions)
+    if (denial !== undefined) {
+      refuse(denial)
+      return
+    }
+    identities.set(client, identity)
     if (packet.will !== undefined) packet.will.payload = ownCopyOf(packet.will.payload as Buffer)
     // Aedes counts only packets that it gets to read, and it reads none while publishes wait.
     connection.setKeepAlive(packet.keepalive ?? 0)
@@ -60,6 +72,13 @@ export function connectProblem (packet: ConnectPacket, limits: BrokerLimits): Mb
   if (will === undefined) return undefined
   const problem = (will.qos as number) > 2 ? 'its QoS is 3' : topicProblem(will.topic, limits)
   return problem === undefined ? undefined : createError('MBS_ERR_BROKER_WILL', { reason: problem })
+}
+
+/** Why a session cannot have its will, once it is known whose it is; undefined: it can. MBS_ERR_ACCESS_WILL. */
+export function willDenial (packet: ConnectPacket, identity: Identity, permissions: Permissions): MbsError | undefined {
+  const { will } = packet
+  if (will === undefined || permissions.mayPublish(identity, will.topic)) return undefined
+  return createError('MBS_ERR_ACCESS_WILL', { topic: JSON.stringify(will.topic) })
 }
 
 function clientIdProblem (clientId: string, isMqtt31: boolean, clean: boolean): string | undefined {

@@ -1,7 +1,7 @@
 /** What the broker needs from its neighbors: the connection it is given, and the function it hands publishes to. */
 import type { Duplex } from 'node:stream'
 import type { MbsError } from '../errors.ts'
-import type { Publish } from '../message.ts'
+import type { Identity, Publish } from '../message.ts'
 
 /** One device's connection: bytes of MQTT, bounded before they come here. */
 export interface Connection extends Duplex {
@@ -35,3 +35,18 @@ export interface BrokerLimits {
   /** Most levels of a topic or topic filter; at most 100, which is all that Aedes can do. */
   readonly topicLevels: number
 }
+
+/** What each session may do. Asked for every publish and every delivery: answers at once and never throws. */
+export interface Permissions {
+  mayPublish (identity: Identity, topic: string): boolean
+  /** Whether it may have a subscription with this filter, which is well-formed. */
+  maySubscribe (identity: Identity, filter: string): boolean
+  /** Whether a message of this topic may be sent to it, whatever its subscriptions are. */
+  mayReceive (identity: Identity, topic: string): boolean
+}
+
+/**
+ * What becomes of a publish that is not permitted; MQTT 3.1.1 has no answer that refuses [MQTT-3.3.5-2]. `close`: its
+ * connection is closed; `drop`: it is acknowledged, and that is all.
+ */
+export type DeniedPublish = 'close' | 'drop'

@@ -14,7 +14,7 @@ export function repairPubrel (persistence: OutgoingPackets): void {
   persistence.outgoingUpdate = async (client, packet) => {
     if (packet.cmd === 'pubrel') {
       packet.brokerId = PUBREL_ORIGIN
-      packet.brokerCounter = packet.messageId
+      packet.brokerCounter = packet.messageId as number
     }
     await update(client, packet)
   }

@@ -39,7 +39,7 @@ function yamlOf (section: SchemaNode, indent = '', top = true): string[] {
 }
 
 function yamlEntry (key: string, node: SchemaNode, indent: string, required: boolean): string[] {
-  if (node.items !== undefined) {
+  if (node.items?.properties !== undefined && node.default !== undefined) {
     return [`${indent}${key}:`, `${indent}  -`, ...yamlOf(node.items, `${indent}    `, false)]
   }
   if (node.properties !== undefined) {
@@ -52,7 +52,7 @@ function yamlEntry (key: string, node: SchemaNode, indent: string, required: boo
 
 /** A value on one line of YAML. */
 function scalar (value: unknown): string {
-  return stringify(value, { lineWidth: 0, blockQuote: false }).trimEnd()
+  return stringify(value, { lineWidth: 0, blockQuote: false, collectionStyle: 'flow' }).trimEnd()
 }
 
 function wrap (text: string, prefix: string): string[] {
@@ -95,7 +95,7 @@ export function configurationPage (): string {
 
 function defaultText (node: SchemaNode): string {
   if (node.computed !== undefined) return node.computed
-  if (node.items !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
+  if (node.items?.properties !== undefined && node.default !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
   return node.default === undefined ? 'none' : `\`${scalar(node.default)}\``
 }
 
