@@ -210,6 +210,20 @@ const table = {
     help: 'Correct what is named; `mqtt-broker-source passwd --file FILE USER` makes entries. A running program goes on with the last good file.',
     exitCode: EXIT_CONFIG
   },
+  // ---- access: what a session may do ------------------------------------------------------------------------------
+  MBS_ERR_ACCESS_PUBLISH: {
+    message: 'The client may not publish to the topic {topic}.',
+    help: 'Correct the client, or allow the topic in access.permissions: `mqtt-broker-source check --as USER --topic TOPIC` says which rule decides. access.deniedPublish says what becomes of such a publish.'
+  },
+  MBS_ERR_ACCESS_SUBSCRIBE: {
+    message: 'The client may not subscribe to the topic filter {filter}.',
+    help: 'Everything that a filter matches has to be allowed in access.permissions, and nothing of it denied: `mqtt-broker-source check --as USER --topic FILTER --subscribe` says which rule decides.'
+  },
+  MBS_ERR_ACCESS_WILL: {
+    message: 'The client may not publish its will to the topic {topic}.',
+    help: 'Correct the will of the client, or allow its topic under `publish` in access.permissions.',
+    connack: 5
+  },
 
   // ---- ingest -----------------------------------------------------------------------------------------------------
   MBS_ERR_INGEST_TIMEOUT: {

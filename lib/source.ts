@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { Access } from './access/access.ts'
+import { createPermissions, type Permissions } from './access/permissions.ts'
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
 import { createBroker, type Broker } from './broker/broker.ts'
 import { isLoopback } from './config/addresses.ts'
@@ -66,6 +67,7 @@ export class Source {
   readonly config: Config
   readonly version = VERSION
   readonly #telemetry: Telemetry
+  readonly #permissions: Permissions
   readonly #admin: AdminServer
   readonly #access: Access
   readonly #outbox: Outbox
@@ -92,6 +94,7 @@ export class Source {
       timeoutMs: config.limits.connectTimeout,
       telemetry: this.#telemetry
     })
+    this.#permissions = createPermissions(config.access.permissions)
     this.#sink = createSink(config)
     this.#deadLetterSink = createDeadLetterSink(config)
     this.#outbox = createOutbox(config, this.#telemetry)
@@ -225,6 +228,8 @@ export class Source {
       authenticate: async (credentials, signal) => await this.#access.authenticate(credentials, signal),
       publish: (publish) => ingest.publish(publish),
       canStore: () => this.#outbox.stats().status !== 'failed',
+      permissions: this.#permissions,
+      deniedPublish: this.config.access.deniedPublish,
       limits: {
         ...limits, connectTimeoutMs: connectTimeout, sessionExpiryMs: sessionExpiry, drainTimeoutMs: FIXED.drainTimeoutMs
       },

@@ -28,6 +28,7 @@ const PLAN: readonly Row[] = [
   { place: 'lib/index.ts', lib: ['lib/'] },
   { place: 'lib/source.ts', lib: ['lib/'], packages: ['pino'] },
   { place: 'lib/maintenance.ts', lib: ['lib/'] },
+  { place: 'lib/permission-check.ts', lib: ['lib/'] },
   { place: 'lib/ingest.ts', lib: [...COMMON, 'lib/ingest/', 'lib/outbox/outbox.ts'] },
   { place: 'lib/ingest/', lib: [...COMMON, 'lib/outbox/outbox.ts'] },
   { place: 'lib/pem/' },

@@ -100,6 +100,16 @@ export interface SubscriptionStore {
   cleanSubscriptions (client: { id: string }): Promise<void>
 }
 
+export interface Subscription {
+  readonly topic: string
+}
+
+/** Where Aedes keeps the subscriptions of persistent sessions. */
+export interface KeptSubscriptions {
+  addSubscriptions (client: AedesClient, subscriptions: readonly Subscription[]): Promise<void>
+  removeSubscriptions (client: AedesClient, topics: readonly string[]): Promise<void>
+}
+
 export interface AedesInternals {
   readonly persistence: IncomingPackets & OutgoingPackets & RetainedPackets & SubscriptionStore
   /** Fatal without a listener. */

@@ -13,10 +13,12 @@ import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
 import { createAdmission } from './admission.ts'
 import { BrokerState, type BrokerStats } from './broker-state.ts'
 import { createConnectHook } from './connect-hook.ts'
-import type { Authenticate, BrokerLimits, Connection, StateLimits, StorePublish } from './contract.ts'
+import type {
+  Authenticate, BrokerLimits, Connection, DeniedPublish, Permissions, StateLimits, StorePublish
+} from './contract.ts'
 import { Identities } from './identities.ts'
 import { PublishHook } from './publish-hook.ts'
-import { authorizeForward, createSubscribeHook } from './subscribe-hook.ts'
+import { SubscribeHook } from './subscribe-hook.ts'
 
 /**
  * Messages on their way to subscribers at a time: as many as there are. With a bound, those beyond it would wait behind
@@ -40,6 +42,8 @@ export interface BrokerOptions {
   readonly publish: StorePublish
   /** False while publishes cannot be stored: connections are closed at CONNECT. */
   readonly canStore: () => boolean
+  readonly permissions: Permissions
+  readonly deniedPublish: DeniedPublish
   readonly limits: BrokerLimits & StateLimits & {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
     readonly connectTimeoutMs: number
@@ -64,7 +68,7 @@ export interface Broker {
 
 /** Makes the broker and starts it. */
 export async function createBroker (options: BrokerOptions): Promise<Broker> {
-  const { limits, telemetry } = options
+  const { limits, permissions, telemetry } = options
   const connections = new ConnectionErrors(telemetry, limits.drainTimeoutMs)
   const kept = new BrokerState(limits, telemetry)
   const { sessions, subscriptions, unreleased } = kept
@@ -72,11 +76,14 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const hook = new PublishHook({
     store: options.publish,
     identities,
+    permissions,
+    deniedPublish: options.deniedPublish,
     unreleased,
     limits,
     telemetry,
     refused: (client) => { connections.markTold(client) }
   })
+  const subscribeHook = new SubscribeHook({ identities, permissions, limits, subscriptions, telemetry })
   const state = { isClosing: false }
 
   const aedes = await Aedes.createBroker(toAedesOptions({
@@ -90,14 +97,15 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     preConnect: createConnectHook({
       authenticate: options.authenticate,
       identities,
+      permissions,
       limits,
       canAccept: () => !state.isClosing && options.canStore(),
       refused: (client) => { connections.markTold(client) },
       telemetry
     }),
     authenticate: createAdmission({ identities, identityLimit: kept.identityLimit, sessions, telemetry }),
-    authorizeSubscribe: createSubscribeHook({ limits, subscriptions, telemetry }),
-    authorizeForward,
+    authorizeSubscribe: subscribeHook.authorize,
+    authorizeForward: subscribeHook.forward,
     published: (_packet, client, callback) => {
       // What Aedes still writes, the PUBREC, it writes when it is called back.
       callback(null)
@@ -106,6 +114,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   }))
   const internals = internalsOf(aedes)
   kept.attach(internals.persistence)
+  subscribeHook.attach(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
     if (packet.returnCode === 0) gateOf(client).sessionAccepted()

@@ -7,10 +7,10 @@
  */
 import { randomUUID } from 'node:crypto'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
-import type { Credentials } from '../message.ts'
+import type { Credentials, Identity } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, ConnectPacket } from './aedes-types.ts'
-import type { Authenticate, Authentication, BrokerLimits, Connection } from './contract.ts'
+import type { Authenticate, Authentication, BrokerLimits, Connection, Permissions } from './contract.ts'
 import type { Identities } from './identities.ts'
 import { copyOf, ownCopyOf } from './payload.ts'
 import { endAt } from './session-expiry.ts'
@@ -27,6 +27,7 @@ export interface ConnectHookOptions {
   readonly authenticate: Authenticate
   /** Told who each client is. */
   readonly identities: Identities
+  readonly permissions: Permissions
   readonly limits: BrokerLimits
   /** False while publishes cannot be stored, or the broker is closing. */
   readonly canAccept: () => boolean
@@ -37,7 +38,7 @@ export interface ConnectHookOptions {
 
 /** Makes the hook. */
 export function createConnectHook (options: ConnectHookOptions): AedesHooks['preConnect'] {
-  const { authenticate, identities, limits, canAccept, refused, telemetry } = options
+  const { authenticate, identities, permissions, limits, canAccept, refused, telemetry } = options
   return (client, packet, callback) => {
     const connection = client.conn
     const refuse = (problem: MbsError): void => {
@@ -63,7 +64,7 @@ export function createConnectHook (options: ConnectHookOptions): AedesHooks['pre
         refuse(outcome.error)
         return
       }
-      const problem = unavailable()
+      const problem = unavailable() ?? willDenial(packet, outcome.identity, permissions)
       if (problem !== undefined || connection.destroyed) {
         refuse(problem ?? createError('MBS_ERR_BROKER_UNAVAILABLE'))
         return
@@ -123,6 +124,13 @@ export function connectProblem (packet: ConnectPacket, limits: BrokerLimits): Mb
   if (will === undefined) return undefined
   const problem = (will.qos as number) > 2 ? 'its QoS is 3' : topicProblem(will.topic, limits)
   return problem === undefined ? undefined : createError('MBS_ERR_BROKER_WILL', { reason: problem })
+}
+
+/** Why a session cannot have its will, once it is known whose it is; undefined: it can. MBS_ERR_ACCESS_WILL. */
+export function willDenial (packet: ConnectPacket, identity: Identity, permissions: Permissions): MbsError | undefined {
+  const { will } = packet
+  if (will === undefined || permissions.mayPublish(identity, will.topic)) return undefined
+  return createError('MBS_ERR_ACCESS_WILL', { topic: JSON.stringify(will.topic) })
 }
 
 function clientIdProblem (clientId: string, isMqtt31: boolean, clean: boolean): string | undefined {

@@ -77,3 +77,18 @@ export interface StateLimits {
   readonly retainedMessages: number
   readonly retainedBytes: number
 }
+
+/** What each session may do. Asked for every publish and every delivery: answers at once and never throws. */
+export interface Permissions {
+  mayPublish (identity: Identity, topic: string): boolean
+  /** Whether it may have a subscription with this filter, which is well-formed. */
+  maySubscribe (identity: Identity, filter: string): boolean
+  /** Whether a message of this topic may be sent to it, whatever its subscriptions are. */
+  mayReceive (identity: Identity, topic: string): boolean
+}
+
+/**
+ * What becomes of a publish that is not permitted; MQTT 3.1.1 has no answer that refuses [MQTT-3.3.5-2]. `close`: its
+ * connection is closed; `drop`: it is acknowledged, and that is all.
+ */
+export type DeniedPublish = 'close' | 'drop'

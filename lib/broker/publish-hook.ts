@@ -1,16 +1,17 @@
 /**
  * PUBLISH: the one hook that Aedes waits for before it answers. A publish at QoS 1 or 2 passes when its event is
- * stored, which is when PUBACK or PUBREC goes out; refused, its connection is closed and the device sends it again.
+ * stored, which is when PUBACK or PUBREC goes out; refused, its connection is closed and the device sends it again. One
+ * that is not permitted is answered in its turn as well, by closing the connection or by an acknowledgement of nothing.
  *
  * Aedes guards this hook with nothing: it must not throw, must not reject, and must call back once. Calls back in the
  * order of arrival [MQTT-4.6.0-2, MQTT-4.6.0-3], and for QoS 0 and 2 each in a turn of its own: Aedes drops a message
  * for a subscriber if one that it numbered later has overtaken it.
  */
 import { createError, reasonOf, type MbsError } from '../errors.ts'
-import type { Identity, Publish } from '../message.ts'
+import type { ClientIdentity, Identity, Publish } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, PublishCallback, PublishPacket } from './aedes-types.ts'
-import type { BrokerLimits, PublishOutcome, StorePublish } from './contract.ts'
+import type { BrokerLimits, DeniedPublish, Permissions, PublishOutcome, StorePublish } from './contract.ts'
 import type { Identities } from './identities.ts'
 import { copyOf, ownCopyOf } from './payload.ts'
 import { topicProblem } from './topics.ts'
@@ -19,6 +20,8 @@ import type { UnreleasedPublishes } from './unreleased-publishes.ts'
 export interface PublishHookOptions {
   readonly store: StorePublish
   readonly identities: Identities
+  readonly permissions: Permissions
+  readonly deniedPublish: DeniedPublish
   readonly unreleased: UnreleasedPublishes
   readonly limits: BrokerLimits
   readonly telemetry: Telemetry
@@ -32,10 +35,24 @@ type Answer = (outcome: PublishOutcome) => void
 /** Publishes of one session at QoS 2 that are being stored, by packet identifier, and the duplicates that wait. */
 type Pending = Map<number, Answer[]>
 
+/** A publish on its way: when it is settled, and the outcome where that is known before. */
+interface Arrival {
+  readonly settled: Promise<PublishOutcome>
+  readonly denial?: PublishOutcome
+}
+
+/**
+ * Where a publish goes that is dropped: a topic that no filter reaches, live or kept. Aedes has no other way to
+ * acknowledge a publish and send it to no one.
+ */
+const NOWHERE = '$SYS/dropped'
+
 export class PublishHook {
   readonly #options: PublishHookOptions
   /** By client id for sessions that outlive their connection, else by connection: identifiers mean nothing beyond. */
   readonly #pending = new Map<string | AedesClient, Pending>()
+  /** The last publish that was handed on; a denied one is answered after it, so that the answers keep their order. */
+  #last: Promise<PublishOutcome> = Promise.resolve(STORED)
   #open = 0
   #waiters: Array<() => void> = []
 
@@ -68,35 +85,57 @@ export class PublishHook {
   }
 
   #take (client: AedesClient, packet: PublishPacket, callback: PublishCallback): void {
-    if (packet.qos === 2 && this.#isDuplicate(client, packet.messageId as number, callback)) return
-    const publish = toPublish(this.#options.identities.of(client), packet)
-    if (packet.qos === 0) this.#storeAtMostOnce(client, publish, callback)
-    else if (packet.qos === 1) this.#storeAtLeastOnce(client, publish, callback)
-    else this.#storeExactlyOnce(client, publish, callback)
+    if (packet.qos === 2 && this.#isDuplicate(client, packet, callback)) return
+    const arrival = this.#arrive(client, packet)
+    const messageId = packet.messageId as number
+    if (packet.qos === 2) this.#answerExactlyOnce(client, messageId, arrival, callback)
+    else if (packet.qos === 1 || arrival.denial?.kind === 'refused') this.#answerAtLeastOnce(client, arrival, callback)
+    else this.#answerAtMostOnce(client, arrival, callback)
+  }
+
+  /** Hands a publish on, if it is permitted. */
+  #arrive (client: AedesClient, packet: PublishPacket): Arrival {
+    const identity = this.#options.identities.of(client)
+    const denial = this.#denialOf(client, identity, packet)
+    if (denial !== undefined) return { settled: this.#last, denial }
+    this.#last = this.#options.store(toPublish(identity, packet))
+    return { settled: this.#last }
+  }
+
+  /** What becomes of a publish that is not permitted; undefined: it is. */
+  #denialOf (client: AedesClient, identity: Identity, packet: PublishPacket): PublishOutcome | undefined {
+    const { permissions, deniedPublish, telemetry } = this.#options
+    const { topic } = packet
+    if (permissions.mayPublish(identity, topic)) return undefined
+    if (deniedPublish === 'close') {
+      return { kind: 'refused', error: createError('MBS_ERR_ACCESS_PUBLISH', { topic: JSON.stringify(topic) }) }
+    }
+    telemetry.publishDenied(topic, fieldsOf(client))
+    sendNowhere(packet)
+    return STORED
   }
 
   /** QoS 0: passes at once, and still counts against what the client may have under way until it is stored. */
-  #storeAtMostOnce (client: AedesClient, publish: Publish, callback: PublishCallback): void {
-    this.#store(publish, (outcome) => {
+  #answerAtMostOnce (client: AedesClient, arrival: Arrival, callback: PublishCallback): void {
+    this.#await(arrival, (outcome) => {
       if (outcome.kind === 'refused') this.#options.telemetry.publishDropped(outcome.error, fieldsOf(client))
       client.conn.publishStored()
     })
     setImmediate(() => { this.#answer(callback, null) })
   }
 
-  #storeAtLeastOnce (client: AedesClient, publish: Publish, callback: PublishCallback): void {
-    this.#store(publish, (outcome) => {
+  #answerAtLeastOnce (client: AedesClient, arrival: Arrival, callback: PublishCallback): void {
+    this.#await(arrival, (outcome) => {
       this.#settle(client, outcome, callback)
       client.conn.publishStored()
     })
   }
 
-  #storeExactlyOnce (client: AedesClient, publish: Publish, callback: PublishCallback): void {
+  #answerExactlyOnce (client: AedesClient, messageId: number, arrival: Arrival, callback: PublishCallback): void {
     const key = client.clean ? client : client.id
-    const messageId = publish.messageId as number
     const duplicates: Answer[] = []
     const pending = this.#pending.get(key) ?? new Map<number, Answer[]>()
-    this.#store(publish, (outcome) => {
+    this.#await(arrival, (outcome) => {
       pending.delete(messageId)
       if (pending.size === 0) this.#pending.delete(key)
       this.#later(() => { this.#settle(client, outcome, callback) })
@@ -107,16 +146,23 @@ export class PublishHook {
     this.#pending.set(key, pending)
   }
 
-  /** Recognizes a retransmission of what is stored, or of what is being stored; that one is answered with the other. */
-  #isDuplicate (client: AedesClient, messageId: number, callback: PublishCallback): boolean {
+  /**
+   * Recognizes a retransmission of what is stored, or of what is being stored; that one is answered with the other.
+   * Recognized by its packet identifier alone: what else is in it must not reach anyone unless it is permitted.
+   */
+  #isDuplicate (client: AedesClient, packet: PublishPacket, callback: PublishCallback): boolean {
+    const messageId = packet.messageId as number
     const pending = this.#pending.get(client.clean ? client : client.id)
     const isKnown = this.#options.unreleased.has(client.id, messageId)
     // What is known waits for the last one that is not, so that the PUBRECs keep their order.
     const waiting = isKnown ? lastOf(pending) : pending?.get(messageId)
     if (!isKnown && waiting === undefined) return false
     this.#options.telemetry.publishDuplicate()
+    // A PUBREL right behind it would make Aedes take it for a new one.
+    if (isKnown) sendNowhere(packet)
+    const known = isKnown ? STORED : this.#denialOf(client, this.#options.identities.of(client), packet)
     const answer: Answer = (outcome) => {
-      this.#settle(client, isKnown ? STORED : outcome, callback)
+      this.#settle(client, known ?? outcome, callback)
       client.conn.publishStored()
       client.conn.publishForwarded()
     }
@@ -126,9 +172,21 @@ export class PublishHook {
   }
 
   #storeWill (client: AedesClient | null, will: PublishPacket, callback: PublishCallback): void {
+    const { identities, permissions, store } = this.#options
     const clientId = client?.id ?? (will as { clientId?: string }).clientId ?? ''
+    const identity: Identity = client === null ? { clientId, method: 'anonymous' } : identities.of(client)
+    const answer = (outcome: PublishOutcome) => {
+      const isStored = outcome.kind === 'stored'
+      if (!isStored) this.#options.telemetry.willLost(outcome.error, { ...client?.conn.facts, clientId })
+      this.#answer(callback, isStored ? null : outcome.error)
+    }
+    // It was permitted at CONNECT; permissions may have changed since.
+    if (!permissions.mayPublish(identity, will.topic)) {
+      answer({ kind: 'refused', error: createError('MBS_ERR_ACCESS_WILL', { topic: JSON.stringify(will.topic) }) })
+      return
+    }
     const publish: Publish = {
-      client: { id: clientId },
+      client: toClient(identity),
       topic: will.topic,
       payload: will.payload as Buffer,
       qos: will.qos,
@@ -137,20 +195,20 @@ export class PublishHook {
       will: true,
       receivedAt: Date.now()
     }
-    this.#store(publish, (outcome) => {
-      const isStored = outcome.kind === 'stored'
-      if (!isStored) this.#options.telemetry.willLost(outcome.error, { ...client?.conn.facts, clientId })
-      this.#answer(callback, isStored ? null : outcome.error)
-    })
+    this.#await({ settled: store(publish) }, answer)
   }
 
-  /** Hands a publish on; `settled` comes later, never within this call. */
-  #store (publish: Publish, settled: (outcome: PublishOutcome) => void): void {
-    const outcome = this.#options.store(publish)
+  /** `done` comes later, never within this call. */
+  #await ({ settled, denial }: Arrival, done: (outcome: PublishOutcome) => void): void {
     this.#open++
-    void outcome.then((result) => {
-      settled(result)
-      this.#close()
+    void settled.then((outcome) => {
+      const end = (): void => {
+        done(denial ?? outcome)
+        this.#close()
+      }
+      // Acknowledgements given just now are not on the socket yet; with them, the device has less to send again.
+      if (denial?.kind === 'refused') afterTurns(FLUSH_TURNS, end)
+      else end()
     })
   }
 
@@ -192,19 +250,22 @@ export class PublishHook {
 }
 
 const STORED: PublishOutcome = Object.freeze({ kind: 'stored' })
+const NOTHING = Buffer.alloc(0)
+/** An answer that was given to Aedes is on the socket after so many turns. */
+const FLUSH_TURNS = 3
 
 /**
  * The publish as the next stage gets it. The packet gets the same copy of the payload: what goes to subscribers and is
  * retained is no view on read bytes either.
  */
-function toPublish ({ clientId, username }: Identity, packet: PublishPacket): Publish {
+function toPublish (identity: Identity, packet: PublishPacket): Publish {
   const { topic, qos, retain, dup, messageId } = packet
   const payload = retain ? ownCopyOf(packet.payload as Buffer) : copyOf(packet.payload as Buffer)
   packet.payload = payload
   // How the publisher sent it is no concern of the subscribers [MQTT-3.3.1-3].
   packet.dup = false
   return {
-    client: username === undefined ? { id: clientId } : { id: clientId, username },
+    client: toClient(identity),
     topic,
     payload,
     qos,
@@ -214,6 +275,22 @@ function toPublish ({ clientId, username }: Identity, packet: PublishPacket): Pu
     will: false,
     receivedAt: Date.now()
   }
+}
+
+function afterTurns (turns: number, work: () => void): void {
+  if (turns === 0) work()
+  else setImmediate(() => { afterTurns(turns - 1, work) })
+}
+
+/** Aedes acknowledges the packet, and sends and retains nothing of it. */
+function sendNowhere (packet: PublishPacket): void {
+  packet.topic = NOWHERE
+  packet.retain = false
+  packet.payload = NOTHING
+}
+
+function toClient ({ clientId, username }: Identity): ClientIdentity {
+  return username === undefined ? { id: clientId } : { id: clientId, username }
 }
 
 function fieldsOf (client: AedesClient) {

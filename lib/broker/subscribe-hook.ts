@@ -1,40 +1,78 @@
-/** Subscriptions: which filters a client may have, and, again for each message, what it may be sent. */
-import { createError } from '../errors.ts'
+/**
+ * Subscriptions: which filters a client may have, and, again for each message, what it may be sent. The second is no
+ * repetition: permissions change while a subscription stays, and a session is taken up by whoever has its identifier.
+ * That Aedes keeps no denied filter for a persistent session is seen to in subscriptions.ts.
+ */
+import { createError, type MbsError } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { AedesClient, AedesHooks } from './aedes-types.ts'
-import type { BrokerLimits } from './contract.ts'
+import type { AedesClient, AedesHooks, SubscriptionStore } from './aedes-types.ts'
+import type { BrokerLimits, Permissions } from './contract.ts'
+import type { Identities } from './identities.ts'
 import type { Subscriptions } from './subscriptions.ts'
 import { filterProblem, isReserved } from './topics.ts'
 
 export interface SubscribeHookOptions {
+  readonly identities: Identities
+  readonly permissions: Permissions
   readonly limits: BrokerLimits
   readonly subscriptions: Subscriptions
   readonly telemetry: Telemetry
 }
 
-/** Makes the hook: a filter that is not allowed is answered with 0x80 [MQTT-3.9.3-2], the others count. */
-export function createSubscribeHook (
-  { limits, subscriptions, telemetry }: SubscribeHookOptions
-): AedesHooks['authorizeSubscribe'] {
-  return (aedesClient, subscription, callback) => {
-    const client = aedesClient as unknown as AedesClient
-    const reason = filterProblem(subscription.topic, limits)
-    const problem = reason === undefined
-      ? subscriptions.grant(client, subscription)
-      : createError('MBS_ERR_BROKER_FILTER', { reason })
-    if (problem === undefined) {
+export class SubscribeHook {
+  readonly #options: SubscribeHookOptions
+  #kept: SubscriptionStore | undefined
+
+  constructor (options: SubscribeHookOptions) {
+    this.#options = options
+  }
+
+  /** Says where subscriptions of persistent sessions are kept. */
+  attach (persistence: SubscriptionStore): void {
+    this.#kept = persistence
+  }
+
+  /**
+   * A filter that is not allowed is answered with 0x80 [MQTT-3.9.3-2], the others count. Asked again for each filter of
+   * a session that is taken up.
+   */
+  readonly authorize: AedesHooks['authorizeSubscribe'] = (client, subscription, callback) => {
+    const denial = this.#denialOf(client as unknown as AedesClient, subscription.topic) ??
+      this.#options.subscriptions.grant(client as unknown as AedesClient, subscription)
+    if (denial === undefined) {
       callback(null, subscription)
       return
     }
-    telemetry.subscriptionRefused(problem, { ...client.conn.facts, clientId: client.id })
+    this.#refuse(client as unknown as AedesClient, subscription.topic, denial)
     callback(null, null)
   }
-}
 
-/**
- * Lets a message go out to a client. Asked for every message, because Aedes keeps a denied filter of a persistent
- * session together with the others of its packet, and matches messages against it while the client is away.
- */
-export const authorizeForward: AedesHooks['authorizeForward'] = (_client, packet) => {
-  return isReserved(packet.topic) ? null : packet
+  /** Lets a message go out to a client, be it new, retained or kept. */
+  readonly forward: AedesHooks['authorizeForward'] = (client, packet) => {
+    const { identities, permissions, telemetry } = this.#options
+    const { topic } = packet
+    if (isReserved(topic)) return null
+    if (permissions.mayReceive(identities.of(client as unknown as AedesClient), topic)) return packet
+    telemetry.deliveryDenied()
+    return null
+  }
+
+  /** MBS_ERR_BROKER_FILTER, MBS_ERR_ACCESS_SUBSCRIBE. */
+  #denialOf (client: AedesClient, filter: string): MbsError | undefined {
+    const { identities, permissions, limits } = this.#options
+    const reason = filterProblem(filter, limits)
+    if (reason !== undefined) return createError('MBS_ERR_BROKER_FILTER', { reason })
+    if (permissions.maySubscribe(identities.of(client), filter)) return undefined
+    return createError('MBS_ERR_ACCESS_SUBSCRIBE', { filter: JSON.stringify(filter) })
+  }
+
+  #refuse (client: AedesClient, filter: string, denial: MbsError): void {
+    const { telemetry } = this.#options
+    telemetry.subscriptionRefused(denial, { ...client.conn.facts, clientId: client.id })
+    // It may have been granted before: nothing is to be queued for it any more.
+    if (client.clean) return
+    this.#kept?.removeSubscriptions(client, [filter]).catch((error: unknown) => {
+      telemetry.unexpected(error, 'the broker, removing a subscription')
+    })
+  }
 }

@@ -79,6 +79,8 @@ function valueOf (raw: string, node: SchemaNode): unknown {
   if (node.type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text)
   if (node.type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
   if (node.type === 'array' || node.type === 'object') return parsed(text)
+  // Text, or a list of texts.
+  if (node.items !== undefined && text.startsWith('[')) return parsed(text)
   return text
 }
 

@@ -39,7 +39,7 @@ function yamlOf (section: SchemaNode, indent = '', top = true): string[] {
 }
 
 function yamlEntry (key: string, node: SchemaNode, indent: string, required: boolean): string[] {
-  if (node.items?.properties !== undefined) {
+  if (node.items?.properties !== undefined && node.default !== undefined) {
     return [`${indent}${key}:`, `${indent}  -`, ...yamlOf(node.items, `${indent}    `, false)]
   }
   if (node.properties !== undefined) {
@@ -97,7 +97,7 @@ export function configurationPage (): string {
 
 function defaultText (node: SchemaNode): string {
   if (node.computed !== undefined) return node.computed
-  if (node.items?.properties !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
+  if (node.items?.properties !== undefined && node.default !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
   return node.default === undefined ? 'none' : `\`${scalar(node.default)}\``
 }
 

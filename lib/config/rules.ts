@@ -23,6 +23,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
 
   checkEndpoints(config, report)
   checkLimits(config, report)
+  checkPermissions(config, report)
   checkSinks(config, report)
   checkTokens(config, report)
   if (report.sound(['outbox', 'store']) && config.outbox.store === 'memory') {
@@ -146,6 +147,14 @@ function checkLimits ({ limits, outbox, delivery, access }: DraftConfig, report:
       found: formatDuration(delivery.backoffDelay), allowed: `at most delivery.backoffMax (${formatDuration(delivery.backoffMax)})`
     })
   }
+}
+
+/** Nobody means this for long: whoever is let in may then do everything. */
+function checkPermissions (config: DraftConfig, report: Report): void {
+  if (!report.sound(['access'], ['listeners']) || config.access.permissions !== undefined) return
+  const open = listenersOf(config).filter(([, { host }]) => !isLoopback(host)).map(([path, { host }]) => `${formatPath(path)} on ${host}`)
+  if (open.length === 0) return
+  report.warn(`every client of ${open.join(', ')} may publish and subscribe to everything: access.permissions is not set`)
 }
 
 function checkSinks ({ sink, delivery }: DraftConfig, report: Report): void {

@@ -16,6 +16,8 @@ export const CONTEXT_ATTRIBUTES = [
 
 const SINK_URL = 'an absolute http:// or https:// URL without user and password'
 
+const TOPIC_PATTERN = 'a topic filter, not beginning with $; {clientid}, {username}, {cert.cn}, {claim.NAME} stand for what the session has'
+
 const host = (description: string) => text({
   description,
   default: '127.0.0.1',
@@ -56,6 +58,44 @@ const listener = Type.Object({
   tls
 }, { additionalProperties: false, description: 'One listener.' })
 
+/** A level of a topic pattern: one wildcard, or text with placeholders in it. */
+const PATTERN_LEVEL = '(?:\\+|(?:[^+#/{}\\u0000]|\\{(?:clientid|username|cert\\.cn|claim\\.[^{}\\u0000]+)\\})*)'
+
+const topicPatterns = (description: string) => Type.Array(
+  Type.String({
+    minLength: 1,
+    maxLength: 1024,
+    pattern: `^(?!\\$)(?:${PATTERN_LEVEL}/)*(?:${PATTERN_LEVEL}|#)$`,
+    allowed: TOPIC_PATTERN
+  }),
+  { description, default: [], allowed: `a list, each ${TOPIC_PATTERN}` }
+)
+
+const permission = Type.Object({
+  who: Type.Unsafe<string | string[]>({
+    type: ['string', 'array'],
+    minLength: 1,
+    minItems: 1,
+    items: { type: 'string', minLength: 1, allowed: 'a name' },
+    description: 'Whose permission it is: `*` for every session, `anonymous` for those without credentials, else a user, or a list of these.',
+    example: '*',
+    allowed: '`*`, `anonymous`, a name, or a list of them'
+  }),
+  claims: Type.Unsafe<Record<string, string>>({
+    type: 'object',
+    description: 'Claims that the token has to have as well: the value itself, or a list with it in it.',
+    default: {},
+    allowed: 'texts by the name of their claim',
+    additionalProperties: { type: 'string', minLength: 1, allowed: 'a non-empty text' }
+  }),
+  publish: topicPatterns('Topics that may be published to, also by a will.'),
+  subscribe: topicPatterns('Topics that may be received. A filter is granted if one of these holds all that it matches.'),
+  deny: section('What is not allowed, whatever any other rule says.', {
+    publish: topicPatterns('Topics that may not be published to.'),
+    subscribe: topicPatterns('Topics that may not be received. A filter that matches any of them is refused.')
+  })
+}, { additionalProperties: false, description: 'One permission.' })
+
 export const configSchema = Type.Object({
   name: text({
     description: 'Names this broker in the `source` of its events. It has to stay the same over restarts.',
@@ -74,7 +114,7 @@ export const configSchema = Type.Object({
     allowed: 'a list of one or more listeners'
   }),
 
-  access: section('Who may connect: docs/security.md.', {
+  access: section('Who may connect, and what they may do: docs/security.md, docs/permissions.md.', {
     users: Type.Optional(text({
       description: 'The user file, with hashed passwords; the command `passwd` makes and changes it.', allowed: 'a path', example: 'users.yaml'
     })),
@@ -109,7 +149,17 @@ export const configSchema = Type.Object({
       backoffMax: duration({ description: 'Longest wait.', default: 'PT1M', minimumMs: 10, maximumMs: 86_400_000 })
     }),
     jwt: jwtSection,
-    http: hookSection
+    http: hookSection,
+    permissions: Type.Optional(Type.Array(permission, {
+      description: 'Who may publish and subscribe what. Once it is given, nothing is allowed but what stands here; without it everything is.',
+      maxItems: 100_000,
+      example: [{ who: '*', publish: ['devices/{clientid}/#'], subscribe: ['commands/{clientid}/#'] }],
+      allowed: 'a list of permissions'
+    })),
+    deniedPublish: oneOf(['close', 'drop'], {
+      description: 'What becomes of a publish that is not permitted, which MQTT 3.1.1 has no answer for. `close`: its connection is closed; `drop`: it is acknowledged, counted, and goes nowhere.',
+      default: 'close'
+    })
   }),
 
   limits: section('What one device, or all of them together, may take.', {
@@ -365,6 +415,9 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 
 /** The configuration as the program uses it: complete, checked, frozen; durations in milliseconds, sizes in bytes. */
 export type Config = DeepReadonly<DraftConfig>
+
+/** One of `Config.access.permissions`. */
+export type PermissionConfig = NonNullable<Config['access']['permissions']>[number]
 
 /** One of `Config.listeners`. */
 export type ListenerConfig = Config['listeners'][number]

@@ -43,6 +43,8 @@ export function createMetrics () {
     publishes: { 0: 0, 1: 0, 2: 0 } as Record<QoS, number>,
     stored: 0,
     duplicates: 0,
+    denied: 0,
+    withheld: 0,
     held: 0,
     notKept: 0,
     retainedRefused: 0,
@@ -130,6 +132,12 @@ export function createMetrics () {
   collected('counter', 'stored_total', 'Publishes stored in the outbox.', [], (set) => { set(metrics.stored) })
   collected('counter', 'duplicates_total', 'Retransmissions at QoS 2 recognised and not stored again.', [],
     (set) => { set(metrics.duplicates) })
+  collected('counter', 'publishes_denied_total',
+    'Publishes that were not permitted and were dropped: acknowledged, not stored, sent to no one (`access.deniedPublish: drop`).', [],
+    (set) => { set(metrics.denied) })
+  collected('counter', 'deliveries_denied_total',
+    'Messages that were not sent to a subscriber, because their topic is not allowed to it.', [],
+    (set) => { set(metrics.withheld) })
   collected('counter', 'held_total', 'Publishes that had to wait because the outbox was full.', [], (set) => { set(metrics.held) })
   collected('counter', 'throttled_total', 'Times that a client was held back because it sent more in a second than it may.',
     ['limit'], (set) => { for (const limit of ['messages', 'bytes'] as const) set(metrics.throttled[limit], { limit }) })

@@ -278,6 +278,15 @@ export class Telemetry {
     })
   }
 
+  /** Not permitted, and dropped as `access.deniedPublish` says: acknowledged, not stored, sent to no one. */
+  publishDenied (topic: string, fields: ConnectionFields): void {
+    this.#metrics.denied++
+    this.#repeated('dropped MBS_ERR_ACCESS_PUBLISH', (suppressed) => {
+      const { code, help, message } = createError('MBS_ERR_ACCESS_PUBLISH', { topic: JSON.stringify(topic) })
+      this.log.warn({ code, ...fields, help, suppressed }, `dropped: ${message}`)
+    })
+  }
+
   /** A will that was not stored: its device is gone, the event is lost. */
   willLost (error: MbsError, fields: ConnectionFields): void {
     this.#metrics.dropped.labels(error.code).inc()
@@ -322,6 +331,11 @@ export class Telemetry {
     this.#repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, help: error.help, suppressed }, error.message)
     })
+  }
+
+  /** A message was not sent to a subscriber, because its topic is not allowed to it. */
+  deliveryDenied (): void {
+    this.#metrics.withheld++
   }
 
   // ---- outbox ----------------------------------------------------------------------------------------------------

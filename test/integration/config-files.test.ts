@@ -31,6 +31,7 @@ test('gateway.yaml: devices over TLS with client certificates, events kept on di
       { protocol: 'mqtt', host: '127.0.0.1', port: 1883, anonymous: true },
       { protocol: 'mqtts', host: '0.0.0.0', port: 8883, anonymous: true, tls: { clientCertificate: 'required' } }
     ],
+    access: { permissions: [{ who: '*', publish: ['#'], subscribe: ['commands/{clientid}/#'] }] },
     outbox: { store: 'disk', maxBytes: 8 * 1024 ** 3 },
     sink: { kind: 'http' }
   })
@@ -52,6 +53,7 @@ test('gateway.yaml: passes `check` once the certificates that its comment makes 
 test('knative.yaml: ready without K_SINK, and delivering with it', async (t) => {
   t.match(load('knative.yaml').config, {
     listeners: [{ host: '0.0.0.0', port: 1883, anonymous: true }],
+    access: { permissions: [{ who: '*', publish: ['#'], subscribe: ['commands/{clientid}/#'] }] },
     http: { host: '0.0.0.0' },
     dataDir: '/data',
     sink: { kind: 'http', url: undefined }

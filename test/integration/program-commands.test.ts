@@ -30,6 +30,28 @@ test('check passes a configuration that can be used, and prints where each setti
   t.match(program.stdout, /^delivery\.retry = 10 +\(default\)$/m)
 })
 
+test('check answers who may do what, and by which rule', async (t) => {
+  const directory = t.testdir({
+    'config.yaml': 'access: { permissions: [{ who: "*", publish: ["{cert.cn}/{claim.site}/{clientid}"], subscribe: ["commands/{username}/#"] }] }\n'
+  })
+  const ask = async (...args: string[]) => {
+    const program = spawnProgram(t, ['check', '--config', 'config.yaml', ...args], { cwd: directory })
+    return { code: (await program.exited).code, stdout: program.stdout, stderr: program.stderr }
+  }
+  const [publish, subscribe, usage] = await Promise.all([
+    ask('--as', 'ada', '--client-id', 'd1', '--cn', 'c', '--claim', 'site=north', '--topic', 'c/north/d1'),
+    ask('--as', 'ada', '--topic', 'commands/#', '--subscribe'),
+    ask('--as', 'ada', '--cn', 'c')
+  ])
+  t.same(publish, {
+    code: 0,
+    stderr: '',
+    stdout: 'yes: ada may publish to "c/north/d1": access.permissions[0].publish[0] allows it: "{cert.cn}/{claim.site}/{clientid}"\n'
+  })
+  t.match(subscribe, { code: 1, stdout: 'no: ada may not subscribe to "commands/#": no rule of access.permissions allows it\n' })
+  t.match(usage, { code: 78, stderr: /^MBS_ERR_CLI_USAGE/ })
+})
+
 test('schema prints the schema that is in config/schema.json', async (t) => {
   const program = spawnProgram(t, ['schema'])
   t.equal((await program.exited).code, 0)

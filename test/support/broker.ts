@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { createBroker, type BrokerOptions } from '../../lib/broker/broker.ts'
-import type { StateLimits } from '../../lib/broker/contract.ts'
+import type { DeniedPublish, Permissions, StateLimits } from '../../lib/broker/contract.ts'
 import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
 import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
 import type { GateLimits } from '../../lib/listener/frame-gate.ts'
@@ -45,7 +45,12 @@ export interface TestBrokerOptions {
   /** Everyone is let in unless given. */
   authenticate?: BrokerOptions['authenticate']
   anonymous?: boolean
+  /** Everything is allowed unless given. */
+  permissions?: Permissions
+  deniedPublish?: DeniedPublish
 }
+
+export const allowAll: Permissions = { mayPublish: () => true, maySubscribe: () => true, mayReceive: () => true }
 
 /** Puts it together on a free port; the test takes it down. */
 export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
@@ -71,6 +76,8 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
       return ingest.publish(publish)
     },
     canStore: options.canStore ?? (() => true),
+    permissions: options.permissions ?? allowAll,
+    deniedPublish: options.deniedPublish ?? 'close',
     limits: {
       topicBytes: 1024, topicLevels: 32, connectTimeoutMs: 30_000, drainTimeoutMs: 10_000, ...stateLimits, ...options.broker
     },

@@ -4,6 +4,7 @@ import type { StorePublish } from '../../../lib/broker/contract.ts'
 import { Identities } from '../../../lib/broker/identities.ts'
 import { PublishHook } from '../../../lib/broker/publish-hook.ts'
 import { UnreleasedPublishes } from '../../../lib/broker/unreleased-publishes.ts'
+import { allowAll } from '../../support/broker.ts'
 import { createTestTelemetry } from '../../support/log-lines.ts'
 
 function createHook (store: StorePublish) {
@@ -11,7 +12,10 @@ function createHook (store: StorePublish) {
   const unreleased = new UnreleasedPublishes()
   const limits = { topicBytes: 100, topicLevels: 10 }
   const identities = new Identities()
-  return { hook: new PublishHook({ store, identities, unreleased, limits, telemetry, refused: () => {} }), lines }
+  const hook = new PublishHook({
+    store, identities, permissions: allowAll, deniedPublish: 'close', unreleased, limits, telemetry, refused: () => {}
+  })
+  return { hook, lines }
 }
 
 const conn = { facts: { listener: 'l', address: 'a' }, publishStored () {}, publishForwarded () {} }

@@ -9,7 +9,9 @@ test('without anything given, everything has its default and nothing is warned a
     name: 'mqtt-broker-source',
     dataDir: './data',
     listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 1883, anonymous: true }],
-    access: { attempts: { perUser: 10, perAddress: 50, backoff: 1000, backoffMax: 60_000 } },
+    access: {
+      attempts: { perUser: 10, perAddress: 50, backoff: 1000, backoffMax: 60_000 }, deniedPublish: 'close'
+    },
     limits: {
       connections: 10_000,
       packetBytes: 262_144,
@@ -113,7 +115,7 @@ test('an unknown setting is a mistake that names the nearest one', async (t) => 
   t.strictSame(hint({ Sink: {} }), ['did you mean sink?'])
   t.strictSame(hint({ packetBytes: 1 }), ['did you mean limits.packetBytes?'], 'also in another section')
   t.strictSame(hint({ listeners: [{ prot: 1 }] }), ['did you mean listeners[0].port?'])
-  t.strictSame(hint({ templates: {} }), [undefined])
+  t.strictSame(hint({ flavor: {} }), [undefined])
 })
 
 test('what is out of bounds or of another type is a mistake that says what is allowed', async (t) => {

@@ -152,6 +152,45 @@ test('extensions have legal names that are not attributes, and texts as values',
   }
 })
 
+test('a permission names someone, and its patterns are filters with placeholders that there are', async (t) => {
+  const permissions = (...given: object[]) => codes({ access: { permissions: given } })
+  t.strictSame(permissions(), [], 'an empty list allows nothing, and is one')
+  t.strictSame(load({ access: { permissions: [{ who: '*' }] } }).config.access.permissions,
+    [{ who: '*', claims: {}, publish: [], subscribe: [], deny: { publish: [], subscribe: [] } }])
+  for (const pattern of ['#', '+', 'a', 'a/#', '/a//+/b/', '{clientid}', 'x-{username}-y/#', '{cert.cn}/{claim.site}', '{claim.https://a.b/c}/+']) {
+    const lists = { publish: [pattern], subscribe: [pattern] }
+    t.strictSame(permissions({ who: '*', ...lists, deny: lists }), [], pattern)
+  }
+  for (const pattern of ['', 'a#', '#/a', 'a+', '+a/b', 'a/#/b', '$SYS/#', '{client}', '{clientid', 'clientid}', '{}', '{claim.}', '{{clientid}}', 'a\0b', 5]) {
+    t.strictSame(permissions({ who: '*', publish: [pattern] }), ['access.permissions[0].publish[0]'], String(pattern))
+    t.strictSame(permissions({ who: '*', deny: { subscribe: [pattern] } }), ['access.permissions[0].deny.subscribe[0]'], String(pattern))
+  }
+  t.strictSame(permissions({ publish: ['a'] }), ['access.permissions[0].who'])
+  for (const who of ['', [], [5], {}, 5]) t.equal(permissions({ who }).length, 1, JSON.stringify(who))
+  t.strictSame(permissions({ who: ['ada', '*'], claims: { role: 'operator' } }), [])
+  t.strictSame(permissions({ who: '*', claims: { role: 5 } }), ['access.permissions[0].claims.role'])
+  t.strictSame(permissions({ who: '*', denied: {} }), ['access.permissions[0].denied'])
+  t.strictSame(codes({ access: { permissions: null } }), ['access.permissions'], 'nothing written below it is no list')
+})
+
+test('permissions can be set by the environment, as a whole and one by one', async (t) => {
+  const { config } = loadConfig({
+    env: {
+      MBS_ACCESS_PERMISSIONS: '[{ who: "*", publish: [a] }, { who: ada }]',
+      MBS_ACCESS_PERMISSIONS_1_WHO: '[ada, bob]',
+      MBS_ACCESS_PERMISSIONS_1_DENY_PUBLISH: '[a/b]'
+    }
+  })
+  t.match(config.access.permissions, [{ who: '*', publish: ['a'] }, { who: ['ada', 'bob'], deny: { publish: ['a/b'] } }])
+})
+
+test('a listener beyond loopback without permissions is warned about', async (t) => {
+  const listeners = [{}, { host: '0.0.0.0', port: 1884, anonymous: true }]
+  t.match(load({ listeners }).warnings, [/listeners\[1\] on 0\.0\.0\.0 may publish and subscribe to everything: access\.permissions/])
+  t.strictSame(load({ listeners, access: { permissions: [] } }).warnings, [])
+  t.strictSame(load({}).warnings, [])
+})
+
 test('a memory outbox is warned about: it forgets', async (t) => {
   t.match(load({ outbox: { store: 'memory' } }).warnings, [/outbox\.store is memory/])
 })

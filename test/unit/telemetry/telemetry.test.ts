@@ -204,6 +204,15 @@ const rules: Record<string, Rule> = {
     log: { level: 'warn', code: 'MBS_ERR_OUTBOX_FULL', msg: /^dropped at QoS 0/, help: refusal.help, ...connection },
     metrics: { 'publishes_dropped_total{code="MBS_ERR_OUTBOX_FULL"}': 1 }
   },
+  publishDenied: {
+    call: (telemetry) => telemetry.publishDenied('secret/topic', connection),
+    log: { level: 'warn', code: 'MBS_ERR_ACCESS_PUBLISH', msg: /^dropped: .*"secret\/topic"/, help: /access\.permissions/, ...connection },
+    metrics: { publishes_denied_total: 1 }
+  },
+  deliveryDenied: {
+    call: (telemetry) => telemetry.deliveryDenied(),
+    metrics: { deliveries_denied_total: 1 }
+  },
   willLost: {
     call: (telemetry) => telemetry.willLost(refusal, connection),
     log: { level: 'error', code: 'MBS_ERR_OUTBOX_FULL', msg: /^a will was lost/, help: refusal.help, ...connection },
