@@ -1,7 +1,7 @@
 /** Clients that mean harm, each in a bounded loop. They know nothing of the broker but its port. */
 import { connect as connectTcp, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { generate, type IConnectPacket, type Packet } from 'mqtt-packet'
+import { generate, type Packet } from 'mqtt-packet'
 import { connectBytes, publishBytes } from './raw-mqtt.ts'
 
 export type Random = () => number

@@ -31,6 +31,7 @@ export interface HonestOptions {
 export function startHonestDevice (t: Test, options: HonestOptions): HonestDevice {
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)])
   t.teardown(() => { child.kill('SIGKILL') })
+  child.on('error', () => {}) // of the channel, when it has ended
   const report = new Promise<HonestReport>((resolve, reject) => {
     child.once('message', (message) => { resolve(message as HonestReport) })
     child.once('exit', (code) => { reject(new Error(`the honest device ended with ${code}`)) })
@@ -57,7 +58,8 @@ async function run ({ port, perSecond, topic }: HonestOptions): Promise<void> {
   let acknowledged = 0
   let stopping = false
   const finish = (problem?: string): void => {
-    process.send?.({ latenciesMs, sent: sentAt.length, ...(problem !== undefined && { problem }) }, () => { process.exit() })
+    const report: HonestReport = { latenciesMs, sent: sentAt.length, ...(problem !== undefined && { problem }) }
+    process.send?.(report, () => { process.exit() })
   }
   device.socket.on('data', () => {
     const now = performance.now()
@@ -74,7 +76,8 @@ async function run ({ port, perSecond, topic }: HonestOptions): Promise<void> {
   })
   const begun = performance.now()
   setInterval(() => {
-    while (!stopping && sentAt.length < (performance.now() - begun) / 1000 * perSecond) {
+    if (stopping) return
+    while (sentAt.length < (performance.now() - begun) / 1000 * perSecond) {
       sentAt.push(performance.now())
       device.publish({ topic, payload: String(sentAt.length), qos: 1, messageId: 1 + (sentAt.length - 1) % 65_535 })
     }
