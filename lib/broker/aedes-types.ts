@@ -30,7 +30,7 @@ export interface AedesHooks {
   preConnect: (
     client: AedesClient, packet: ConnectPacket, callback: (error: Error | null, success: boolean) => void
   ) => void
-  /** After `preConnect`, with the client's identifier known. An error is answered with a CONNACK, 5 unless it says another. */
+  /** After `preConnect`, with the client's identifier known. An error is answered with CONNACK 5, or what it says. */
   authenticate: (
     client: AedesClient, username: string | undefined, password: Buffer | undefined,
     callback: (error: Error | null, success: boolean) => void

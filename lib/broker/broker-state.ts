@@ -1,6 +1,6 @@
 /**
- * What the broker keeps for clients, all of it bounded: sessions, their subscriptions and packet identifiers, what waits
- * for them, retained messages. It stands in for Aedes' own where that has no bounds.
+ * What the broker keeps for clients, all of it bounded: sessions, their subscriptions and packet identifiers, what
+ * waits for them, retained messages. It stands in for Aedes' own where that has no bounds.
  */
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesInternals } from './aedes-types.ts'
@@ -36,7 +36,9 @@ export class BrokerState {
     this.sessions = new Sessions({
       max: limits.sessions,
       expiryMs: limits.sessionExpiryMs,
-      isEmpty: (id) => this.subscriptions.countOf(id) === 0 && this.#outgoing.isEmpty(id) && this.unreleased.isEmpty(id),
+      isEmpty: (id) => {
+        return this.subscriptions.countOf(id) === 0 && this.#outgoing.isEmpty(id) && this.unreleased.isEmpty(id)
+      },
       forget: (id) => {
         this.subscriptions.forget(id)
         this.#outgoing.forget(id)

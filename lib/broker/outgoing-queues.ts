@@ -169,6 +169,6 @@ export class OutgoingQueues implements OutgoingPackets {
 }
 
 /** Tells messages apart, whatever their packet identifier is for one client. */
-function keyOf ({ brokerId, brokerCounter }: { brokerId?: string | undefined, brokerCounter?: number | undefined }): string {
+function keyOf ({ brokerId, brokerCounter }: Pick<OutgoingPacket, 'brokerId' | 'brokerCounter'>): string {
   return `${brokerId}:${brokerCounter}`
 }

@@ -116,12 +116,11 @@ export class Sessions {
 
   #arm (): void {
     clearTimeout(this.#timer)
-    for (const since of this.#away.values()) {
-      const dueMs = since + this.#options.expiryMs - this.#now()
-      this.#timer = setTimeout(() => { this.#sweep() }, Math.min(Math.max(1, dueMs), MAX_SLEEP_MS))
-      this.#timer.unref()
-      return
-    }
+    const { value: since } = this.#away.values().next()
+    if (since === undefined) return
+    const dueMs = since + this.#options.expiryMs - this.#now()
+    this.#timer = setTimeout(() => { this.#sweep() }, Math.min(Math.max(1, dueMs), MAX_SLEEP_MS))
+    this.#timer.unref()
   }
 
   #sweep (): void {

@@ -3,8 +3,9 @@
  *
  * On the way in, bytes pass as they come, packet by packet: CONNECT first and nothing else before the session is
  * accepted, no packet that is too large or malformed, at most `inflightPerClient` publishes that are not settled, and
- * no more in a second than the rates allow. Beyond that it reads nothing, and TCP holds the device back. PINGREQ is answered here: the broker reads nothing
- * dependably while publishes wait. On the way out, it adds PINGRESP between packets and waits for the socket.
+ * no more in a second than the rates allow. Beyond that it reads nothing, and TCP holds the device back. PINGREQ is
+ * answered here: the broker reads nothing dependably while publishes wait. On the way out, it adds PINGRESP between
+ * packets and waits for the socket.
  *
  * It knows no topics, reassembles no packet, and holds at most one chunk of the socket.
  */

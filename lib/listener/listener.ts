@@ -5,7 +5,6 @@
  * Invariant: every connection is counted before anything is spent on it, a TLS handshake included.
  */
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
 import { createError, reasonOf } from '../errors.ts'
@@ -123,7 +122,10 @@ export class Listener {
   async #close (): Promise<void> {
     this.#expiry.stop()
     await this.stopAccepting()
-    const gone = Array.from(this.#sockets, (socket) => once(socket, 'close'))
+    // Not events.once: that one rejects for a socket that is reset meanwhile.
+    const gone = Array.from(this.#sockets, (socket) => {
+      return new Promise<void>((resolve) => { socket.once('close', () => { resolve() }) })
+    })
     for (const socket of this.#handshakes.values()) socket.destroy()
     for (const gate of this.#gates) gate.destroy()
     await Promise.all(gone)

@@ -3,7 +3,9 @@ import { publishBytes, RawMqtt } from '../support/raw-mqtt.ts'
 import { startBroker, until } from '../support/broker.ts'
 
 function publishes (count: number, payload: Buffer | string = 'x'): Buffer {
-  return Buffer.concat(Array.from({ length: count }, (_, index) => publishBytes({ qos: 1, messageId: index + 1, payload })))
+  return Buffer.concat(Array.from({ length: count }, (_, index) => {
+    return publishBytes({ qos: 1, messageId: index + 1, payload })
+  }))
 }
 
 test('a client publishes no faster than messagesPerSecond, loses nothing, and its neighbor does not wait', async (t) => {

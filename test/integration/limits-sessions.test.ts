@@ -66,7 +66,7 @@ test('beyond queuedMessages the newest is not kept, for that session alone', asy
 
 test('beyond queuedBytes and queuedBytesTotal as well', async (t) => {
   const running = await startBroker(t, { broker: { queuedBytes: 10_000, queuedBytesTotal: 15_000 } })
-  const { broker, lines, port } = running
+  const { broker, lines } = running
   await leave(running, 'one', '#')
   await publish(running, 'a', 3, () => Buffer.alloc(4000))
   t.equal(broker.stats().queuedMessages, 2)

@@ -98,3 +98,16 @@ test('closing before starting, and while starting, leaves nothing open', async (
   const port = Number((await starting).split(':')[1])
   await t.rejects(RawMqtt.dial(port), { code: 'ECONNREFUSED' })
 })
+
+test('connections that are reset while the listener closes do not make that fail', async (t) => {
+  const { listener, connections, port } = await startBroker(t)
+  const devices = await Promise.all(Array.from({ length: 20 }, async (_, index) => {
+    return await RawMqtt.open(port, { clientId: `device-${index}` })
+  }))
+  for (const device of devices) {
+    device.write(Buffer.alloc(10))
+    device.abort()
+  }
+  await t.resolves(listener.close())
+  t.equal(connections.open, 0)
+})

@@ -79,7 +79,12 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     permissions: options.permissions ?? allowAll,
     deniedPublish: options.deniedPublish ?? 'close',
     limits: {
-      topicBytes: 1024, topicLevels: 32, connectTimeoutMs: 30_000, drainTimeoutMs: 10_000, ...stateLimits, ...options.broker
+      topicBytes: 1024,
+      topicLevels: 32,
+      connectTimeoutMs: 30_000,
+      drainTimeoutMs: 10_000,
+      ...stateLimits,
+      ...options.broker
     },
     telemetry
   })
