@@ -12,9 +12,10 @@ import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
 import { createBroker, type Broker } from './broker/broker.ts'
 import { isLoopback } from './config/addresses.ts'
 import { loadConfig, type LoadOptions } from './config/load.ts'
+import { readPermissions } from './config/permissions-file.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
-import { createError, reasonOf } from './errors.ts'
+import { createError, reasonOf, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
 import { Listener } from './listener/listener.ts'
@@ -78,7 +79,7 @@ export class Source {
   constructor (config: Config) {
     this.config = config
     this.#telemetry = new Telemetry(config.log)
-    this.#permissions = createPermissions(config.access.permissions)
+    this.#permissions = createPermissions(readPermissions(config))
     this.#sink = createSink(config)
     this.#deadLetterSink = createDeadLetterSink(config)
     this.#outbox = createOutbox(config, this.#telemetry)
@@ -126,6 +127,20 @@ export class Source {
   close (reason = 'close() was called'): Promise<void> {
     this.#closing ??= this.#close(reason)
     return this.#closing
+  }
+
+  /**
+   * Reads `access.permissionsFile` again and puts it in force, for the sessions that are there as well. A file that
+   * cannot be used leaves the permissions as they are: that is logged and counted, and no exception.
+   */
+  async reloadPermissions (): Promise<void> {
+    if (this.config.access.permissionsFile === undefined) return
+    try {
+      this.#permissions.replace(readPermissions(this.config))
+      this.#telemetry.permissionsReloaded()
+    } catch (error) {
+      this.#telemetry.permissionsKept(error as MbsError)
+    }
   }
 
   async #start (): Promise<void> {
@@ -255,7 +270,8 @@ export class Source {
 
 /**
  * Makes a source from its settings, given as an object, a file, or the environment. Nothing is opened before `start`.
- * @throws MBS_ERR_CONFIG_* (all mistakes at once), MBS_ERR_SINK_URL, MBS_ERR_SINK_CA
+ * @throws MBS_ERR_CONFIG_* (all mistakes at once), MBS_ERR_SINK_URL, MBS_ERR_SINK_CA,
+ * MBS_ERR_ACCESS_PERMISSIONS
  */
 export function createSource (options: LoadOptions = {}): Source {
   const { config, warnings } = loadConfig(options)

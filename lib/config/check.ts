@@ -8,8 +8,9 @@ import { createSecureContext } from 'node:tls'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
 import { parseCertificates } from './pem.ts'
+import { readPermissions } from './permissions-file.ts'
 import { formatPath, Report, type Path } from './problem.ts'
-import type { ListenerConfig } from './schema.ts'
+import type { Config, ListenerConfig } from './schema.ts'
 
 /**
  * All mistakes of a configuration and of the certificate files that it names, as a value. Files are looked at only
@@ -36,9 +37,20 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
   for (const [at, listener] of config.listeners.entries()) {
     if (listener.tls !== undefined) checkTlsFiles(['listeners', at, 'tls'], listener, listener.tls, report, now)
   }
+  checkPermissionsFile(config, report)
   const sinkCa = (error: unknown) => createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
   checkCa(['sink', 'ca'], config.sink.ca, report, sinkCa)
   checkCa(['delivery', 'deadLetterSink', 'ca'], config.delivery.deadLetterSink?.ca, report, sinkCa)
+}
+
+function checkPermissionsFile (config: Config, report: Report): void {
+  try {
+    readPermissions(config)
+  } catch (error) {
+    report.add(['access', 'permissionsFile'], {
+      found: JSON.stringify(config.access.permissionsFile), allowed: 'a YAML file with permissions', error: error as MbsError
+    })
+  }
 }
 
 function checkTlsFiles (

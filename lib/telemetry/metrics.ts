@@ -69,6 +69,8 @@ export function createMetrics () {
     dropped: counter('publishes_dropped_total',
       'Publishes at QoS 0 and wills that could not be stored, by the code of the error.', ['code']),
     subscriptionsRefused: counter('subscriptions_refused_total', 'Topic filters denied, by the code of the error.', ['code']),
+    permissionReloads: counter('permission_reloads_total',
+      'Times that access.permissionsFile was read again: `done`, or `failed` and the permissions stayed as they were.', ['outcome']),
     storeSeconds: histogram('store_seconds',
       'Time from the arrival of a publish until its event was durable, which is when PUBACK or PUBREC goes out.',
       [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30]),

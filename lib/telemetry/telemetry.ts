@@ -78,6 +78,17 @@ export class Telemetry {
     this.log.warn(fields, 'this listener lets anyone in who can reach it')
   }
 
+  permissionsReloaded (): void {
+    this.#metrics.permissionReloads.labels('done').inc()
+    this.log.info('other permissions are in force')
+  }
+
+  /** The file with the permissions cannot be used: those from before stay in force. */
+  permissionsKept (error: MbsError): void {
+    this.#metrics.permissionReloads.labels('failed').inc()
+    this.log.error({ code: error.code, help: error.help }, `the permissions stay as they are: ${error.message}`)
+  }
+
   stopping (fields: { reason: string }): void {
     this.log.info(fields, 'shutting down')
   }

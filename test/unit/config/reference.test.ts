@@ -37,11 +37,12 @@ test('what stands in the file of defaults as a comment is right when the comment
   // Settings stand in comments as `# key: value` or `#   key: value`, descriptions begin with a capital or a backquote.
   const uncommented = defaultYaml().split('\n')
     .map((line) => /^\s*# (?:\s*# )?\s*[a-z][A-Za-z]*:(?: |$)/.test(line) ? line.replace('# ', '').replace(/# (?=[a-z])/, '') : line)
-    .filter((line) => !/yaml-language-server|BEGIN CERT/.test(line))
+    .filter((line) => !/yaml-language-server|BEGIN CERT|permissionsFile:/.test(line)) // it stands for `permissions`
     .join('\n').replace('protocol: mqtt\n', 'protocol: mqtts\n')
   const { config } = loadConfig({ env: {}, file: writeYaml(t.testdir(), uncommented) })
   t.match(config, {
     listeners: [{ port: 1883, tls: { cert: 'tls.crt', key: 'tls.key', ca: 'ca.crt', clientCertificate: 'none' } }],
+    access: { permissions: [{ who: '*', publish: ['devices/{clientid}/#'] }] },
     sink: { kind: 'http', url: 'http://localhost:8090/', ca: 'sink-ca.crt' },
     delivery: { deadLetterSink: { url: 'http://localhost:8091/' } }
   })

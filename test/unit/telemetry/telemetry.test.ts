@@ -34,6 +34,16 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.anonymousListener({ listener: 'mqtt 0.0.0.0:1883' }),
     log: { level: 'warn', listener: 'mqtt 0.0.0.0:1883' }
   },
+  permissionsReloaded: {
+    call: (telemetry) => telemetry.permissionsReloaded(),
+    log: { level: 'info', msg: /permissions/ },
+    metrics: { 'permission_reloads_total{outcome="done"}': 1 }
+  },
+  permissionsKept: {
+    call: (telemetry) => telemetry.permissionsKept(createError('MBS_ERR_ACCESS_PERMISSIONS', { file: 'f', reason: 'r' })),
+    log: { level: 'error', code: 'MBS_ERR_ACCESS_PERMISSIONS', msg: /stay as they are/, help: /permissions/ },
+    metrics: { 'permission_reloads_total{outcome="failed"}': 1 }
+  },
   stopping: {
     call: (telemetry) => telemetry.stopping({ reason: 'SIGTERM' }),
     log: { level: 'info', msg: 'shutting down', reason: 'SIGTERM' }
