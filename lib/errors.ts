@@ -211,6 +211,11 @@ const table = {
     exitCode: EXIT_CONFIG
   },
   // ---- access: what a session may do ------------------------------------------------------------------------------
+  MBS_ERR_ACCESS_PERMISSIONS: {
+    message: 'The permissions file {file} cannot be used: {reason}.',
+    help: 'Correct what is named; the file has `permissions:` with a list like that of access.permissions (docs/permissions.md). While the program runs, the permissions that it had stay in force.',
+    exitCode: EXIT_CONFIG
+  },
   MBS_ERR_ACCESS_PUBLISH: {
     message: 'The client may not publish to the topic {topic}.',
     help: 'Correct the client, or allow the topic in access.permissions: `mqtt-broker-source check --as USER --topic TOPIC` says which rule decides. access.deniedPublish says what becomes of such a publish.'

@@ -1,6 +1,7 @@
 /** What a session would be allowed, and by which rule: for people who write permissions. Opens nothing. */
 import { createPermissions, type Action } from './access/permissions.ts'
 import { filterProblem, topicProblem } from './broker/topics.ts'
+import { readPermissions } from './config/permissions-file.ts'
 import type { Config } from './config/schema.ts'
 import type { Identity } from './message.ts'
 
@@ -23,12 +24,15 @@ export interface PermissionAnswer {
   readonly reason: string
 }
 
-/** Whether a session may publish to a topic, or subscribe to a topic filter, with these settings. */
+/**
+ * Whether a session may publish to a topic, or subscribe to a topic filter, with these settings.
+ * @throws MBS_ERR_ACCESS_PERMISSIONS
+ */
 export function checkPermission (config: Config, question: PermissionQuestion): PermissionAnswer {
   const { action, topic } = question
   const problem = action === 'publish' ? topicProblem(topic, config.limits) : filterProblem(topic, config.limits)
   if (problem !== undefined) return { allowed: false, reason: problem }
-  const { permissions } = config.access
+  const permissions = readPermissions(config)
   if (permissions === undefined) return { allowed: true, reason: 'access.permissions is not set, so that everything is allowed' }
 
   const verdict = createPermissions(permissions).explain(identityOf(question), action, topic)

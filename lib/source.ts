@@ -14,6 +14,7 @@ import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
 import { createBroker, type Broker } from './broker/broker.ts'
 import { isLoopback } from './config/addresses.ts'
 import { loadConfig, type LoadOptions } from './config/load.ts'
+import { readPermissions } from './config/permissions-file.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { readUsersFile } from './config/users-file.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
@@ -94,7 +95,7 @@ export class Source {
       timeoutMs: config.limits.connectTimeout,
       telemetry: this.#telemetry
     })
-    this.#permissions = createPermissions(config.access.permissions)
+    this.#permissions = createPermissions(readPermissions(config))
     this.#sink = createSink(config)
     this.#deadLetterSink = createDeadLetterSink(config)
     this.#outbox = createOutbox(config, this.#telemetry)
@@ -146,8 +147,8 @@ export class Source {
   }
 
   /**
-   * Reads the files again that listeners and sinks name, changed or not: certificates, keys, CAs, revocation lists. No
-   * connection is closed. What cannot be used leaves in force what was, and is logged and counted. Never rejects.
+   * Reads the files again that listeners, access and sinks name, changed or not: certificates, keys, CAs, revocation
+   * lists, users, permissions, keys of tokens. No connection is closed. What cannot be used leaves in force what was, and is logged and counted. Never rejects.
    * @param reason for the log
    * @returns MBS_ERR_RELOAD_FAILED for each group of files that was not taken over; empty: all were
    */
@@ -271,12 +272,20 @@ export class Source {
     return addresses
   }
 
-  /** Reads what says who may come in; without it the program does not start. */
+  /** Reads what says who may come in; without it the program does not start. Permissions were read before. */
   async #readAccess (): Promise<void> {
     for (const item of this.#access.files()) {
       await this.#reloader.add(item)
       await item.reload()
     }
+    const { permissionsFile } = this.config.access
+    if (permissionsFile === undefined) return
+    await this.#reloader.add({
+      kind: 'permissions',
+      what: 'permissions',
+      files: [permissionsFile],
+      reload: async () => { this.#permissions.replace(readPermissions(this.config)) }
+    })
   }
 
   async #watchFiles (listener: Listener): Promise<void> {
@@ -322,7 +331,8 @@ export class Source {
 
 /**
  * Makes a source from its settings, given as an object, a file, or the environment. Nothing is opened before `start`.
- * @throws MBS_ERR_CONFIG_* (all mistakes at once), MBS_ERR_SINK_URL, MBS_ERR_SINK_CA
+ * @throws MBS_ERR_CONFIG_* (all mistakes at once), MBS_ERR_SINK_URL, MBS_ERR_SINK_CA,
+ * MBS_ERR_ACCESS_PERMISSIONS
  */
 export function createSource (options: LoadOptions = {}): Source {
   const { config, warnings } = loadConfig(options)

@@ -9,6 +9,7 @@ import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { parseRevocations, withoutList } from '../pem/revocations.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
+import { readPermissions } from './permissions-file.ts'
 import { formatPath, redactUrl, Report, type Path } from './problem.ts'
 import type { Config, ListenerConfig } from './schema.ts'
 import { parseUsers, toUsersError } from './users-file.ts'
@@ -42,10 +43,21 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
   if (users !== undefined) {
     tryFile(['access', 'users'], users, 'a user file', report, (error) => toUsersError(users, error), (text) => parseUsers(text, users))
   }
+  checkPermissionsFile(config, report)
   const sinkCa = (error: unknown) => createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
   checkCa(['sink', 'ca'], config.sink.ca, report, sinkCa)
   checkCa(['delivery', 'deadLetterSink', 'ca'], config.delivery.deadLetterSink?.ca, report, sinkCa)
   checkTokenFiles(config.access, report)
+}
+
+function checkPermissionsFile (config: Config, report: Report): void {
+  try {
+    readPermissions(config)
+  } catch (error) {
+    report.add(['access', 'permissionsFile'], {
+      found: JSON.stringify(config.access.permissionsFile), allowed: 'a YAML file with permissions', error: error as MbsError
+    })
+  }
 }
 
 function checkTlsFiles (

@@ -151,7 +151,12 @@ function checkLimits ({ limits, outbox, delivery, access }: DraftConfig, report:
 
 /** Nobody means this for long: whoever is let in may then do everything. */
 function checkPermissions (config: DraftConfig, report: Report): void {
-  if (!report.sound(['access'], ['listeners']) || config.access.permissions !== undefined) return
+  const { permissions, permissionsFile } = config.access
+  if (!report.sound(['access'], ['listeners'])) return
+  if (permissions !== undefined && permissionsFile !== undefined) {
+    report.add(['access', 'permissionsFile'], { found: describeFound(permissionsFile), allowed: 'nothing beside access.permissions' })
+  }
+  if (permissions !== undefined || permissionsFile !== undefined) return
   const open = listenersOf(config).filter(([, { host }]) => !isLoopback(host)).map(([path, { host }]) => `${formatPath(path)} on ${host}`)
   if (open.length === 0) return
   report.warn(`every client of ${open.join(', ')} may publish and subscribe to everything: access.permissions is not set`)

@@ -156,6 +156,11 @@ export const configSchema = Type.Object({
       example: [{ who: '*', publish: ['devices/{clientid}/#'], subscribe: ['commands/{clientid}/#'] }],
       allowed: 'a list of permissions'
     })),
+    permissionsFile: Type.Optional(text({
+      description: 'YAML file with `permissions:` and such a list, in the place of `permissions`. It can be read again while the program runs.',
+      allowed: 'a path',
+      example: 'permissions.yaml'
+    })),
     deniedPublish: oneOf(['close', 'drop'], {
       description: 'What becomes of a publish that is not permitted, which MQTT 3.1.1 has no answer for. `close`: its connection is closed; `drop`: it is acknowledged, counted, and goes nowhere.',
       default: 'close'

@@ -39,8 +39,8 @@ test('what stands in the file of defaults as a comment is right when the comment
     .map((line) => /^(?:\s*# )+\s*[a-z][A-Za-z]*:(?: |$)/.test(line)
       ? line.replace(/^(?:\s*# )+/, (comment) => comment.replaceAll('# ', ''))
       : line)
-    // Keys of tokens come from one place alone.
-    .filter((line) => !/yaml-language-server|BEGIN CERT|publicKey:/.test(line))
+    // Keys of tokens come from one place alone, and permissions too.
+    .filter((line) => !/yaml-language-server|BEGIN CERT|publicKey:|permissionsFile:/.test(line))
     .join('\n').replace('protocol: mqtt\n', 'protocol: mqtts\n')
   const { config } = loadConfig({ env: {}, file: writeYaml(t.testdir(), uncommented) })
   t.match(config, {
@@ -48,6 +48,7 @@ test('what stands in the file of defaults as a comment is right when the comment
     sink: { kind: 'http', url: 'http://localhost:8090/', ca: 'sink-ca.crt' },
     delivery: { deadLetterSink: { url: 'http://localhost:8091/' } },
     access: {
+      permissions: [{ who: '*', publish: ['devices/{clientid}/#'] }],
       jwt: { jwks: 'https://issuer.example/keys.json', audience: 'mqtt', algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] },
       http: { url: 'https://devices.example/authenticate', tokenFile: 'hook-token.txt' }
     }

@@ -188,6 +188,8 @@ test('a listener beyond loopback without permissions is warned about', async (t)
   const listeners = [{}, { host: '0.0.0.0', port: 1884, anonymous: true }]
   t.match(load({ listeners }).warnings, [/listeners\[1\] on 0\.0\.0\.0 may publish and subscribe to everything: access\.permissions/])
   t.strictSame(load({ listeners, access: { permissions: [] } }).warnings, [])
+  t.strictSame(load({ listeners, access: { permissionsFile: 'a' } }).warnings, [])
+  t.strictSame(codes({ access: { permissions: [], permissionsFile: 'a' } }), ['access.permissionsFile'])
   t.strictSame(load({}).warnings, [])
 })
 
