@@ -172,7 +172,7 @@ test('a thousand wrong logins from one address: a device elsewhere gets in, a pu
   t.equal((await device.next('connack')).returnCode, 0)
   const loginMs = performance.now() - begun
   t.comment(`publish ${publishMs.toFixed()} ms, login ${loginMs.toFixed()} ms`)
-  t.ok(publishMs < 2000 && loginMs < 3000)
+  t.ok(publishMs < 2000 && loginMs < 10_000, 'within the time that clients wait for')
   await Promise.all(flood.map(async ({ closed }) => await closed))
   await until(() => connections.open === 2)
 })
