@@ -29,7 +29,8 @@ function issue (name: string, subject: string, altNames: string): ConnectionOpti
   return { cert: certificates.read(`${name}.crt`), key: certificates.read(`${name}.key`) }
 }
 
-async function open (port: number, options: ConnectionOptions, fields: object = {}): Promise<{ client: RawMqtt, code: number | undefined, session: Buffer | undefined, reused: boolean }> {
+/** Sends CONNECT over TLS; `code` is undefined where no CONNACK came. */
+async function open (port: number, options: ConnectionOptions, fields: object = {}) {
   const socket = connect({ port, host: 'localhost', ca: certificates.read('ca.crt'), ...options })
   let session: Buffer | undefined
   socket.on('session', (data) => { session = data })

@@ -11,7 +11,9 @@ async function start (t: Test, options: TestAccessOptions = {}, broker: TestBrok
   const users = options.users ?? [await userWith('alice', 'wonderland')]
   const made: { access?: Awaited<ReturnType<typeof createAccess>>['access'] } = {}
   const started = await startBroker(t, {
-    anonymous: false, authenticate: async (credentials, signal) => await made.access!.authenticate(credentials, signal), ...broker
+    anonymous: false,
+    authenticate: async (credentials, signal) => await made.access!.authenticate(credentials, signal),
+    ...broker
   })
   const rest = await createAccess({ ...options, users, telemetry: started.telemetry })
   made.access = rest.access
@@ -111,10 +113,10 @@ test('a device that is told nothing within limits.connectTimeout is closed', asy
 test('whatever authentication throws, the device is closed without a CONNACK and the broker goes on', async (t) => {
   const fail = { value: true }
   const { port, lines } = await startBroker(t, {
-    authenticate: (async ({ clientId }) => {
+    authenticate: async ({ clientId }) => {
       if (fail.value) throw new Error('a defect')
       return { kind: 'accepted', identity: { clientId, method: 'anonymous' } }
-    })
+    }
   })
   t.equal(await codeFor(port, {}), undefined)
   t.match(lines.of('unexpected failure: authentication'), [{ level: 'error', err: { message: 'a defect' } }])

@@ -10,8 +10,8 @@ import { spawnProgram, startProgram } from '../support/process.ts'
 const PROGRAM = fileURLToPath(new URL('../../dist/bin/mqtt-broker-source.js', import.meta.url))
 
 /** Runs `passwd` with this on its standard input. */
-async function passwd (args: readonly string[], input: string, cwd: string): Promise<{ code: number, stdout: string, stderr: string }> {
-  return await new Promise((resolve) => {
+async function passwd (args: readonly string[], input: string, cwd: string) {
+  return await new Promise<{ code: number, stdout: string, stderr: string }>((resolve) => {
     const child = execFile(process.execPath, [PROGRAM, 'passwd', ...args], { cwd }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
@@ -20,7 +20,7 @@ async function passwd (args: readonly string[], input: string, cwd: string): Pro
 }
 
 /** The same on a terminal of its own, which python makes; undefined where there is no python. */
-async function onTerminal (args: readonly string[], typed: readonly string[], cwd: string): Promise<{ code: number, screen: string } | undefined> {
+async function onTerminal (args: readonly string[], typed: readonly string[], cwd: string) {
   const script = `
 import os, pty, sys
 pid, fd = pty.fork()
@@ -41,7 +41,7 @@ except OSError:
 sys.stdout.buffer.write(screen)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `
-  return await new Promise((resolve) => {
+  return await new Promise<{ code: number, screen: string } | undefined>((resolve) => {
     execFile('python3', ['-c', script, process.execPath, PROGRAM, 'passwd', ...args], { cwd }, (error, stdout) => {
       if (error?.code === 'ENOENT') resolve(undefined)
       else resolve({ code: error === null ? 0 : Number(error.code), screen: stdout })

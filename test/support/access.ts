@@ -13,7 +13,10 @@ export const cheapCost: HashCost = { ln: 10, r: 8, p: 1 }
 /** Nobody gives up. */
 export const noSignal = new AbortController().signal
 
-export async function userWith (name: string, password: string, more: Partial<User> = {}, cost = cheapCost): Promise<User> {
+/** A user with this password. */
+export async function userWith (
+  name: string, password: string, more: Partial<User> = {}, cost = cheapCost
+): Promise<User> {
   return { name, password: parsePasswordHash(await hashPassword(password, cost)) as PasswordHash, ...more }
 }
 

@@ -44,7 +44,8 @@ test('certificates let in where the listener asks for them, and count for nothin
   const tls = { cert: 'a', key: 'b', ca: 'c' }
   const listener = { host: '0.0.0.0', protocol: 'mqtts' }
   for (const clientCertificate of ['optional', 'required']) {
-    t.equal(load({ access, listeners: [{ ...listener, tls: { ...tls, clientCertificate } }] }).config.listeners[0]?.anonymous, false)
+    const { config } = load({ access, listeners: [{ ...listener, tls: { ...tls, clientCertificate } }] })
+    t.equal(config.listeners[0]?.anonymous, false)
   }
   t.strictSame(codes({ access, listeners: [{ ...listener, tls: { cert: 'a', key: 'b' } }] }), ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS'])
   t.strictSame(codes({ access, listeners: [{ anonymous: false }] }), ['listeners[0].anonymous'])
@@ -54,7 +55,8 @@ test('certificates let in where the listener asks for them, and count for nothin
 test('passwords over plain TCP beyond loopback are warned about, with the listener', async (t) => {
   const access = { users: 'users.yaml' }
   const tls = { cert: 'a', key: 'b' }
-  const { warnings } = load({ access, listeners: [{}, { host: '0.0.0.0', port: 1884 }, { host: '0.0.0.0', protocol: 'mqtts', tls }] })
+  const listeners = [{}, { host: '0.0.0.0', port: 1884 }, { host: '0.0.0.0', protocol: 'mqtts', tls }]
+  const { warnings } = load({ access, listeners })
   t.equal(warnings.length, 1)
   t.match(warnings, [/^listeners\[1\] on 0\.0\.0\.0 takes passwords unencrypted/])
 })
