@@ -17,18 +17,24 @@ export async function askPassword (user: string): Promise<string> {
 }
 
 async function askTwice (terminal: ReadStream, user: string): Promise<string> {
-  const first = await ask(terminal, `Password of ${user}: `)
-  const second = await ask(terminal, 'The same again: ')
-  if (first !== second) throw createError('MBS_ERR_CLI_USAGE', { reason: 'the two passwords differ' })
-  return first
+  // Before the question, and for both: who types at once must not see it either.
+  terminal.setRawMode(true)
+  terminal.setEncoding('utf8')
+  try {
+    const first = await ask(terminal, `Password of ${user}: `)
+    const second = await ask(terminal, 'The same again: ')
+    if (first !== second) throw createError('MBS_ERR_CLI_USAGE', { reason: 'the two passwords differ' })
+    return first
+  } finally {
+    terminal.setRawMode(false)
+    terminal.pause()
+  }
 }
 
-/** One line of a terminal that shows nothing of it. Ctrl-C and Ctrl-D give up. */
+/** One line of a terminal in raw mode, which shows nothing of it. Ctrl-C and Ctrl-D give up. */
 async function ask (terminal: ReadStream, question: string): Promise<string> {
   process.stderr.write(question)
   const typed: string[] = []
-  terminal.setEncoding('utf8')
-  terminal.setRawMode(true)
   try {
     return await new Promise<string>((resolve, reject) => {
       const leave = (act: () => void): void => {
@@ -57,8 +63,6 @@ async function ask (terminal: ReadStream, question: string): Promise<string> {
       terminal.resume()
     })
   } finally {
-    terminal.setRawMode(false)
-    terminal.pause()
     process.stderr.write('\n')
   }
 }

@@ -58,7 +58,10 @@ export function createConnectHook (options: ConnectHookOptions): AedesHooks['pre
     const credentials = takeCredentials(packet, connection)
     if (packet.will !== undefined) packet.will.payload = ownCopyOf(packet.will.payload as Buffer)
 
-    void whileOpen(connection, async (signal) => await authenticate(credentials, signal)).then((outcome) => {
+    void whileOpen(connection, async (signal) => await authenticate(credentials, signal)).catch((error: unknown) => {
+      telemetry.unexpected(error, 'authentication')
+      return { kind: 'refused', error: createError('MBS_ERR_ACCESS_UNAVAILABLE', { reason: reasonOf(error) }, error) } as const
+    }).then((outcome) => {
       if (outcome.kind === 'refused') {
         refused(client)
         refuse(outcome.error)
@@ -96,7 +99,7 @@ function takeCredentials (packet: ConnectPacket, { facts, peer }: Connection): C
   }
 }
 
-/** Does something as long as the connection is there; its signal says when it is not. Never rejects. */
+/** Does something as long as the connection is there; its signal says when it is not. */
 async function whileOpen (
   connection: Connection, work: (signal: AbortSignal) => Promise<Authentication>
 ): Promise<Authentication> {
@@ -105,8 +108,6 @@ async function whileOpen (
   connection.once('close', abort)
   try {
     return await work(controller.signal)
-  } catch (error) {
-    return { kind: 'refused', error: createError('MBS_ERR_ACCESS_UNAVAILABLE', { reason: reasonOf(error) }, error) }
   } finally {
     connection.off('close', abort)
   }

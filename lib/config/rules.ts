@@ -15,8 +15,8 @@ import { formatDuration, formatSize } from './units.ts'
 export function applyRules (config: DraftConfig, report: Report): void {
   for (const [path, listener] of listenersOf(config)) {
     completeListener(path, listener, report)
-    checkTls(path, listener, report)
     checkAnonymous(path, listener, config, report)
+    checkTls(path, listener, report)
   }
   checkAccess(config, report)
   if (report.sound(['sink', 'kind'], ['sink', 'url'])) config.sink.kind ??= config.sink.url === undefined ? 'display' : 'http'
@@ -48,11 +48,14 @@ function completeListener (path: Path, listener: Listener, report: Report): void
   if (report.sound([...path, 'host'], [...path, 'anonymous']) && isLoopback(listener.host)) listener.anonymous ??= true
 }
 
+/** Where a client may show a certificate. */
+const ASKS: readonly string[] = ['optional', 'required']
+
 /** What can be shown at a listener to get in, as `access` says. */
 function credentialsAt ({ tls }: Listener, { access }: DraftConfig): { secrets: boolean, certificates: boolean } {
   return {
     secrets: access.users !== undefined || access.jwt !== undefined || access.http !== undefined,
-    certificates: access.certificates !== undefined && tls !== undefined && tls.clientCertificate !== 'none'
+    certificates: access.certificates !== undefined && tls !== undefined && ASKS.includes(tls.clientCertificate)
   }
 }
 
@@ -61,7 +64,7 @@ function credentialsAt ({ tls }: Listener, { access }: DraftConfig): { secrets: 
  * is a mistake anywhere.
  */
 function checkAnonymous (path: Path, listener: Listener, config: DraftConfig, report: Report): void {
-  if (!report.sound([...path, 'host'], [...path, 'anonymous'], [...path, 'tls'], ['access'])) return
+  if (!report.sound([...path, 'host'], [...path, 'anonymous'], ['access'])) return
   const { host, protocol, anonymous } = listener
   const local = isLoopback(host)
   const { secrets, certificates } = credentialsAt(listener, config)

@@ -29,9 +29,13 @@ test('gateway.yaml: devices over TLS with client certificates, events kept on di
     name: 'gateway-1',
     listeners: [
       { protocol: 'mqtt', host: '127.0.0.1', port: 1883, anonymous: true },
-      { protocol: 'mqtts', host: '0.0.0.0', port: 8883, anonymous: true, tls: { clientCertificate: 'required' } }
+      { protocol: 'mqtts', host: '0.0.0.0', port: 8883, anonymous: false, tls: { clientCertificate: 'required' } }
     ],
-    access: { permissions: [{ who: '*', publish: ['#'], subscribe: ['commands/{clientid}/#'] }] },
+    access: {
+      certificates: { identity: 'cn' },
+      clientId: '{username}',
+      permissions: [{ who: '*', publish: ['#'], subscribe: ['commands/{clientid}/#'] }]
+    },
     outbox: { store: 'disk', maxBytes: 8 * 1024 ** 3 },
     sink: { kind: 'http' }
   })

@@ -13,6 +13,7 @@ export const cheapCost: HashCost = { ln: 10, r: 8, p: 1 }
 /** Nobody gives up. */
 export const noSignal = new AbortController().signal
 
+/** A user with this password. */
 export async function userWith (
   name: string, password: string, more: Partial<User> = {}, cost = cheapCost
 ): Promise<User> {

@@ -55,7 +55,8 @@ test('certificates let in where the listener asks for them, and count for nothin
 test('passwords over plain TCP beyond loopback are warned about, with the listener', async (t) => {
   const access = { users: 'users.yaml' }
   const tls = { cert: 'a', key: 'b' }
-  const { warnings } = load({ access, listeners: [{}, { host: '0.0.0.0', port: 1884 }, { host: '0.0.0.0', protocol: 'mqtts', tls }] })
+  const listeners = [{}, { host: '0.0.0.0', port: 1884 }, { host: '0.0.0.0', protocol: 'mqtts', tls }]
+  const { warnings } = load({ access, listeners })
   t.equal(warnings.length, 1)
   t.match(warnings, [/^listeners\[1\] on 0\.0\.0\.0 takes passwords unencrypted/])
 })

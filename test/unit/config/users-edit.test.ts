@@ -20,7 +20,7 @@ test('a new file can be read by its owner alone', async (t) => {
 
 test('comments, other users and what else an entry has stay as they are', async (t) => {
   const file = join(t.testdir(), 'users.yaml')
-  const text = `# ours\nusers:\n  # the first\n  a:\n    password: ${HASH} # old\n    clientId: "a-*"\n\n  # the second\n  b:\n    password: ${HASH}\n# the end\n`
+  const text = `# ours\nusers:\n  # the first\n  a:\n    password: ${HASH} # old\n    clientId: "a-*"\n\n  # the second\n  b:\n    password: ${HASH}\n\n# the end\n`
   writeFileSync(file, text)
   t.equal(await setUser(file, 'a', OTHER), 'changed')
   t.equal(read(file), text.replace(HASH, OTHER))

@@ -66,8 +66,8 @@ test('a file that is not there, or is none, is told with its path', async (t) =>
 
 test('check finds what is wrong with a user file', async (t) => {
   const file = join(t.testdir(), 'users.yaml')
-  const check = () => checkConfig({ env: {}, settings: { access: { users: file } } }).problems
-    .map(({ path, error }) => [path, error?.code])
+  const settings = { access: { users: file } }
+  const check = () => checkConfig({ env: {}, settings }).problems.map(({ path, error }) => [path, error?.code])
   t.strictSame(check(), [['access.users', 'MBS_ERR_ACCESS_USERS']])
   writeFileSync(file, 'users: { a: { password: hush } }')
   t.strictSame(check(), [['access.users', 'MBS_ERR_ACCESS_USERS']])
