@@ -197,7 +197,10 @@ export class Source {
       publish: (publish) => ingest.publish(publish),
       canStore: () => this.#outbox.stats().status !== 'failed',
       limits: {
-        ...limits, connectTimeoutMs: connectTimeout, sessionExpiryMs: sessionExpiry, drainTimeoutMs: FIXED.drainTimeoutMs
+        ...limits,
+        connectTimeoutMs: connectTimeout,
+        sessionExpiryMs: sessionExpiry,
+        drainTimeoutMs: FIXED.drainTimeoutMs
       },
       telemetry: this.#telemetry
     })
