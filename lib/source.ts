@@ -232,7 +232,10 @@ export class Source {
       permissions: this.#permissions,
       deniedPublish: this.config.access.deniedPublish,
       limits: {
-        ...limits, connectTimeoutMs: connectTimeout, sessionExpiryMs: sessionExpiry, drainTimeoutMs: FIXED.drainTimeoutMs
+        ...limits,
+        connectTimeoutMs: connectTimeout,
+        sessionExpiryMs: sessionExpiry,
+        drainTimeoutMs: FIXED.drainTimeoutMs
       },
       telemetry: this.#telemetry
     })

@@ -13,7 +13,9 @@ const gauges: Gauges = {
   oldestStoredAt: () => Date.now() - 60_000,
   delivery: () => ({ waiting: 4, inFlight: 1 }),
   openPublishes: () => 7,
-  broker: () => ({ persistentSessions: 11, queuedMessages: 12, queuedBytes: 13, retainedMessages: 14, retainedBytes: 15 })
+  broker: () => ({
+    persistentSessions: 11, queuedMessages: 12, queuedBytes: 13, retainedMessages: 14, retainedBytes: 15
+  })
 }
 
 async function read (metrics: ReturnType<typeof createMetrics>) {

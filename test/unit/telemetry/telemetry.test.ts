@@ -388,7 +388,9 @@ test('gauges are read from where observe says', async (t) => {
     oldestStoredAt: () => undefined,
     delivery: () => ({ waiting: 7, inFlight: 8 }),
     openPublishes: () => 9,
-    broker: () => ({ persistentSessions: 10, queuedMessages: 11, queuedBytes: 12, retainedMessages: 13, retainedBytes: 14 })
+    broker: () => ({
+      persistentSessions: 10, queuedMessages: 11, queuedBytes: 12, retainedMessages: 13, retainedBytes: 14
+    })
   })
   t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_persistent_sessions'), 10)
   t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_publishes_open'), 9)
