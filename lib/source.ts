@@ -148,7 +148,8 @@ export class Source {
 
   /**
    * Reads the files again that listeners, access and sinks name, changed or not: certificates, keys, CAs, revocation
-   * lists, users, permissions, keys of tokens. No connection is closed. What cannot be used leaves in force what was, and is logged and counted. Never rejects.
+   * lists, users, permissions, keys of tokens. No connection is closed. What cannot be used leaves in force what was,
+   * and is logged and counted. Never rejects.
    * @param reason for the log
    * @returns MBS_ERR_RELOAD_FAILED for each group of files that was not taken over; empty: all were
    */
