@@ -32,7 +32,7 @@ const PLAN: readonly Row[] = [
   { place: 'lib/ingest/', lib: [...COMMON, 'lib/outbox/outbox.ts'] },
   { place: 'lib/access/', lib: COMMON },
   { place: 'lib/config/', lib: COMMON, packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein'] },
-  { place: 'lib/listener/', lib: COMMON },
+  { place: 'lib/listener/', lib: COMMON, packages: ['ws'] },
   { place: 'lib/broker/', lib: COMMON, packages: ['aedes'] },
   { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'] },
   { place: 'lib/cloudevent/', lib: COMMON, packages: ['cloudevents'] },

@@ -6,6 +6,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
+import { describeListener } from './addresses.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
 import { parseCertificates } from './pem.ts'
 import { formatPath, Report, type Path } from './problem.ts'
@@ -44,7 +45,7 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
 function checkTlsFiles (
   path: Path, listener: ListenerConfig, files: NonNullable<ListenerConfig['tls']>, report: Report, now: number
 ): void {
-  const name = `${listener.protocol} ${listener.host}:${listener.port}`
+  const name = describeListener(listener)
   const tlsError = (error: unknown) =>
     createError('MBS_ERR_LISTENER_TLS', { listener: name, reason: reasonOf(error) }, error)
 

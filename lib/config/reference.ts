@@ -39,7 +39,7 @@ function yamlOf (section: SchemaNode, indent = '', top = true): string[] {
 }
 
 function yamlEntry (key: string, node: SchemaNode, indent: string, required: boolean): string[] {
-  if (node.items !== undefined) {
+  if (node.items?.properties !== undefined) {
     return [`${indent}${key}:`, `${indent}  -`, ...yamlOf(node.items, `${indent}    `, false)]
   }
   if (node.properties !== undefined) {
@@ -52,7 +52,7 @@ function yamlEntry (key: string, node: SchemaNode, indent: string, required: boo
 
 /** A value on one line of YAML. */
 function scalar (value: unknown): string {
-  return stringify(value, { lineWidth: 0, blockQuote: false }).trimEnd()
+  return stringify(value, { lineWidth: 0, blockQuote: false, collectionStyle: 'flow' }).trimEnd()
 }
 
 function wrap (text: string, prefix: string): string[] {
@@ -95,7 +95,7 @@ export function configurationPage (): string {
 
 function defaultText (node: SchemaNode): string {
   if (node.computed !== undefined) return node.computed
-  if (node.items !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
+  if (node.items?.properties !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
   return node.default === undefined ? 'none' : `\`${scalar(node.default)}\``
 }
 
@@ -120,7 +120,7 @@ says everything that is wrong with a file at once, with the line of each mistake
 * **Durations** are ISO 8601: \`PT0.2S\`, \`PT1M30S\`, \`PT1H\`, \`P1D\`, \`P2W\`; no years and months, whose length varies.
 * **Sizes** are bytes as a number, or a whole number of \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\`.
 * **Paths** that are relative start at the working directory of the program.
-* **Loopback** is 127.0.0.0/8, ::1 and localhost. A listener on any other address is refused unless \`anonymous: true\`
+* **Loopback** is 127.0.0.0/8, ::1, localhost and Unix sockets, unless a load balancer is in front (\`proxyProtocol\`). A listener on any other address is refused unless \`anonymous: true\`
   stands at that listener.
 
 ## Knative

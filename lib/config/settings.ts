@@ -28,7 +28,9 @@ export function listSettings (node: SchemaNode = schemaRoot, keys: readonly stri
     return Object.entries(node.properties).flatMap(([key, child]) => listSettings(child, [...keys, key]))
   }
   const setting = { keys, path: pathOf(keys), environment: environmentName(keys), node }
-  return node.items === undefined ? [setting] : [setting, ...listSettings(node.items, [...keys, LIST_PLACE])]
+  // The texts of a list are given together.
+  if (node.items?.properties === undefined) return [setting]
+  return [setting, ...listSettings(node.items, [...keys, LIST_PLACE])]
 }
 
 function pathOf (keys: readonly string[]): string {

@@ -8,7 +8,6 @@
  *
  * It knows no topics, reassembles no packet, and holds at most one chunk of the socket.
  */
-import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { createError, type MbsError } from '../errors.ts'
 import { Deadlines } from './deadlines.ts'
@@ -16,6 +15,7 @@ import { FrameScanner, type ScanLimits } from './frame-scanner.ts'
 import { closeGently } from './linger.ts'
 import { OutboundFrames } from './outbound-frames.ts'
 import { CONNECT, isFirstByteOfClient, PINGREQ, PINGRESP, PUBLISH } from './packet-types.ts'
+import type { Transport } from './transport.ts'
 
 /** Bytes that may wait for the broker before the socket is paused. */
 const INBOUND_BYTES = 64 * 1024
@@ -42,7 +42,9 @@ export interface ConnectionFacts {
 }
 
 export interface FrameGateOptions {
-  readonly socket: Socket
+  readonly socket: Transport
+  /** `performance.now()` at which the connection came; now, unless given. */
+  readonly openedAt?: number
   readonly facts: ConnectionFacts
   readonly limits: GateLimits
 }
@@ -54,7 +56,7 @@ export interface FrameGateOptions {
  */
 export class FrameGate extends Duplex {
   readonly facts: ConnectionFacts
-  readonly #socket: Socket
+  readonly #socket: Transport
   readonly #scanner: FrameScanner
   readonly #outbound = new OutboundFrames()
   readonly #deadlines: Deadlines
@@ -75,13 +77,14 @@ export class FrameGate extends Duplex {
   #drained: (() => void) | undefined
   #abrupt = false
 
-  constructor ({ socket, facts, limits }: FrameGateOptions) {
+  constructor ({ socket, openedAt = performance.now(), facts, limits }: FrameGateOptions) {
     super({ readableHighWaterMark: INBOUND_BYTES })
     this.facts = facts
     this.#socket = socket
     this.#limit = limits.inflightPerClient
     this.#scanner = new FrameScanner(limits)
     this.#deadlines = new Deadlines({
+      openedAt,
       connectTimeoutMs: limits.connectTimeoutMs,
       packetTimeoutMs: limits.packetTimeoutMs,
       isHolding: () => this.#socket.isPaused(),
