@@ -12,6 +12,8 @@ import type { Transport } from './transport.ts'
 
 /** Bytes that may wait before the device is held back; the rest of what one read of the socket brought comes on top. */
 const INBOUND_BYTES = 16 * 1024
+/** Writes up to this size together become one frame. */
+const JOIN_BYTES = 64 * 1024
 
 /** Close codes [RFC 6455 7.4.1]. */
 const NORMAL = 1000
@@ -57,8 +59,22 @@ export class WebSocketStream extends Duplex implements Transport {
     else this.#webSocket.send(chunk, { binary: true }, () => { callback() })
   }
 
+  /** Joins what is small; a device may not take frames of any size. */
   override _writev (items: Array<{ chunk: Buffer }>, callback: () => void): void {
-    this._write(Buffer.concat(items.map(({ chunk }) => chunk)), 'buffer' as BufferEncoding, callback)
+    const frames: Buffer[][] = [[]]
+    let bytes = 0
+    for (const { chunk } of items) {
+      if (bytes > 0 && bytes + chunk.length > JOIN_BYTES) {
+        frames.push([])
+        bytes = 0
+      }
+      frames.at(-1)!.push(chunk)
+      bytes += chunk.length
+    }
+    const last = frames.length - 1
+    for (const [at, parts] of frames.entries()) {
+      this._write(Buffer.concat(parts), 'utf8', at === last ? callback : () => {})
+    }
   }
 
   override _final (callback: () => void): void {
