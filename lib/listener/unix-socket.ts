@@ -44,7 +44,7 @@ async function isStale (path: string): Promise<boolean> {
   return await new Promise((resolve) => {
     const probe = connect({ path })
     probe.once('connect', () => {
-      probe.destroy()
+      probe.end().resume() // a reset could be too much for whoever it is
       resolve(false)
     })
     probe.once('error', (error: NodeJS.ErrnoException) => { resolve(error.code === 'ECONNREFUSED') })

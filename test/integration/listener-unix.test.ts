@@ -52,7 +52,7 @@ test('an error says that the device came over a Unix socket', async (t) => {
   const second = await RawMqtt.dial({ path })
   await second.closed
   t.match(await logged('MBS_ERR_LIMIT_CONNECTIONS'), [{ address: 'unix', listener: `mqtt+unix:${path}` }])
-  device.abort()
+  device.socket.destroy()
   await until(() => connections.open === 0)
 })
 
@@ -67,7 +67,7 @@ test('a socket of a process that was killed is replaced', async (t) => {
 
 test('a socket on which somebody listens is left alone', async (t) => {
   const path = join(directory(t), 'mqtt.sock')
-  const other = createServer((socket) => { socket.end('other') })
+  const other = createServer((socket) => { socket.on('error', () => {}).end('other') })
   other.listen(path)
   await once(other, 'listening')
   t.teardown(() => { other.close() })
