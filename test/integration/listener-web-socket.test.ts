@@ -283,15 +283,17 @@ test('what was sent before a goodbye is stored, although the device is gone', as
   await until(() => connections.open === 0)
 })
 
-test('a device that breaks off leaves nothing behind, and its will is published', async (t) => {
-  const { url, outbox, connections, broker } = await startWs(t)
-  const webSocket = await openWebSocket(url)
-  const device = speakMqtt(webSocket)
-  device.connect({ will: { topic: 'gone', payload: Buffer.from('x'), qos: 1, retain: false } })
-  await device.next('connack')
-  webSocket.terminate()
-  await until(() => outbox.stored.length === 1)
-  await until(() => connections.open === 0 && broker.clients === 0)
+test('a device that leaves without DISCONNECT leaves nothing behind, and its will is published', async (t) => {
+  for (const leave of ['terminate', 'close'] as const) {
+    const { url, outbox, connections, broker } = await startWs(t)
+    const webSocket = await openWebSocket(url)
+    const device = speakMqtt(webSocket)
+    device.connect({ will: { topic: 'gone', payload: Buffer.from('x'), qos: 1, retain: false } })
+    await device.next('connack')
+    webSocket[leave]()
+    await until(() => outbox.stored.length === 1)
+    await until(() => connections.open === 0 && broker.clients === 0)
+  }
 })
 
 test('a refusal arrives, and then the close frame', async (t) => {

@@ -16,7 +16,9 @@ export async function openWebSocket (
 
 /** An MQTT client that does what a test says, over a WebSocket: each write is a frame. */
 export function speakMqtt (webSocket: WebSocket): RawMqtt<WebSocketStream> {
-  return new RawMqtt(new WebSocketStream(webSocket))
+  const stream = new WebSocketStream(webSocket)
+  stream.once('end', () => { stream.destroy() })
+  return new RawMqtt(stream)
 }
 
 /** Resolves with the close code once a WebSocket has closed. */

@@ -83,7 +83,8 @@ test('a Unix socket stands in the place of host and port, and counts as loopback
 })
 
 test('those who are trusted with the PROXY protocol are addresses and networks', async (t) => {
-  const trusted = (...networks: string[]) => codes({ listeners: [{ anonymous: true, proxyProtocol: { trusted: networks } }] })
+  const trusted = (...networks: string[]) =>
+    codes({ listeners: [{ anonymous: true, proxyProtocol: { trusted: networks } }] })
   t.strictSame(trusted('10.0.0.0/8', '192.0.2.1', '::1', '2001:db8::/32', '0.0.0.0/0', '::/128'), [])
   for (const network of ['10.0.0.0/33', '::/129', '10.0.0', '10.0.0.0/', '10.0.0.0/8/8', 'balancer', '300.0.0.1', '::1%lo']) {
     t.strictSame(trusted('::1', network), ['listeners[0].proxyProtocol.trusted[1]'], network)
