@@ -50,7 +50,7 @@ const table = {
   // ---- listeners and the frame gate -----------------------------------------------------------------------------
   MBS_ERR_LISTENER_BIND: {
     message: 'The listener {listener} cannot be opened: {reason}.',
-    help: 'Stop the program that uses the port, or give this listener another `port` or `host`.'
+    help: 'Stop the program that uses the port or socket, or give this listener another `port`, `host` or `socket`.'
   },
   MBS_ERR_LISTENER_TLS: {
     message: 'The TLS files of the listener {listener} cannot be used: {reason}.',
@@ -60,6 +60,22 @@ const table = {
   MBS_ERR_LISTENER_HANDSHAKE: {
     message: 'A TLS handshake failed: {reason}; the connection was closed.',
     help: 'Check that the client speaks the TLS versions allowed, trusts the certificate of this broker, and has a valid certificate of its own where `tls.clientCertificate` asks for one.'
+  },
+  MBS_ERR_LISTENER_PROXY: {
+    message: 'The PROXY header of a connection cannot be used: {reason}; the connection was closed.',
+    help: 'Make the load balancer send the PROXY protocol, version 1 or 2, to this listener; or remove `proxyProtocol` from it.'
+  },
+  MBS_ERR_LISTENER_PROXY_UNTRUSTED: {
+    message: 'A connection came past the load balancers, from an address that is not in `proxyProtocol.trusted`; it was closed.',
+    help: 'Add the address if it is that of a load balancer; devices that connect directly need a listener without `proxyProtocol`.'
+  },
+  MBS_ERR_LISTENER_UPGRADE: {
+    message: 'A connection did not become a WebSocket: {reason}; it was closed.',
+    help: 'Connect to the `path` of the listener with the subprotocol mqtt; for a page in a browser, add its origin to the `origins` of the listener.'
+  },
+  MBS_ERR_GATE_WEBSOCKET: {
+    message: 'The WebSocket frames received cannot be used: {reason}; the connection was closed.',
+    help: 'Send MQTT in binary frames, none larger than limits.packetBytes or 64 KiB, whichever is more.'
   },
   MBS_ERR_GATE_PACKET_TOO_LARGE: {
     message: 'A packet of {bytes} bytes is larger than limits.packetBytes ({maxBytes}); the connection was closed.',

@@ -12,7 +12,7 @@ import { Access } from './access/access.ts'
 import { createPermissions, type Permissions } from './access/permissions.ts'
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
 import { createBroker, type Broker } from './broker/broker.ts'
-import { isLoopback } from './config/addresses.ts'
+import { describeListener, isLocalListener, separateFamilies } from './config/addresses.ts'
 import { loadConfig, type LoadOptions } from './config/load.ts'
 import { readPermissions } from './config/permissions-file.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
@@ -33,7 +33,7 @@ import type { Sink } from './sink/sink.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 import { VERSION } from './version.ts'
 
-/** Where a started source listens, as `host:port`. */
+/** Where a started source listens, as `host:port` or the path of a Unix socket. */
 export interface Addresses {
   readonly listeners: ReadonlyArray<{ readonly protocol: ListenerConfig['protocol'], readonly address: string }>
   readonly http: string
@@ -245,12 +245,9 @@ export class Source {
   async #startListeners (broker: Broker): Promise<Addresses['listeners']> {
     const { limits } = this.config
     const connections = new ConnectionLimit(limits.connections, limits.connectionsPerAddress)
-    this.#listeners = this.config.listeners.map(({ protocol, host, port, tls, anonymous }) => new Listener({
-      protocol,
-      host,
-      port,
-      tls,
-      anonymous,
+    this.#listeners = this.config.listeners.map((listener) => new Listener({
+      ...transportOf(listener, this.config.listeners),
+      anonymous: listener.anonymous,
       limits: {
         packetBytes: limits.packetBytes,
         inflightPerClient: limits.inflightPerClient,
@@ -266,12 +263,13 @@ export class Source {
     }))
     const addresses = []
     for (const [at, listener] of this.#listeners.entries()) {
-      const { protocol, host, port, anonymous } = this.config.listeners[at] as ListenerConfig
+      const settings = this.config.listeners[at] as ListenerConfig
+      const what = describeListener(settings)
       await this.#watchFiles(listener)
       const address = await listener.start()
-      this.#telemetry.listening({ what: `${protocol} ${host}:${port}`, address })
-      if (anonymous && !isLoopback(host)) this.#telemetry.anonymousListener({ listener: `${protocol} ${host}:${port}` })
-      addresses.push({ protocol, address })
+      this.#telemetry.listening({ what, address })
+      if (settings.anonymous && !isLocalListener(settings)) this.#telemetry.anonymousListener({ listener: what })
+      addresses.push({ protocol: settings.protocol, address })
     }
     return addresses
   }
@@ -366,6 +364,23 @@ export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry)
 /** Where the outbox lies on disk. */
 export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
   return join(dataDir, 'outbox')
+}
+
+/** Where and how a listener listens. */
+function transportOf (listener: ListenerConfig, all: readonly ListenerConfig[]) {
+  const { protocol, host, port, socket, socketMode, tls, path, origins, proxyProtocol } = listener
+  return {
+    protocol,
+    host,
+    port,
+    ipv6Only: all.some((other) => other.port === port && separateFamilies(listener, other)),
+    unixSocket: socket === undefined
+      ? undefined
+      : { path: socket, ...(socketMode !== undefined && { mode: Number.parseInt(socketMode, 8) }) },
+    tls,
+    webSocket: path === undefined ? undefined : { path, origins: origins ?? [] },
+    proxyProtocol
+  }
 }
 
 /** Undefined: events wait until there is a sink. */

@@ -40,7 +40,7 @@ const PLAN: readonly Row[] = [
     lib: [...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts'],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },
-  { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'] },
+  { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'], packages: ['ws'] },
   { place: 'lib/broker/', lib: COMMON, packages: ['aedes'] },
   { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'] },
   { place: 'lib/cloudevent/', lib: COMMON, packages: ['cloudevents'] },

@@ -8,6 +8,7 @@ import { createSecureContext } from 'node:tls'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { parseRevocations, withoutList } from '../pem/revocations.ts'
+import { describeListener } from './addresses.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
 import { readPermissions } from './permissions-file.ts'
 import { formatPath, redactUrl, Report, type Path } from './problem.ts'
@@ -63,7 +64,7 @@ function checkPermissionsFile (config: Config, report: Report): void {
 function checkTlsFiles (
   path: Path, listener: ListenerConfig, files: NonNullable<ListenerConfig['tls']>, report: Report, now: number
 ): void {
-  const name = `${listener.protocol} ${listener.host}:${listener.port}`
+  const name = describeListener(listener)
   const tlsError = (error: unknown) =>
     createError('MBS_ERR_LISTENER_TLS', { listener: name, reason: reasonOf(error) }, error)
 

@@ -122,8 +122,9 @@ says everything that is wrong with a file at once, with the line of each mistake
 * **Durations** are ISO 8601: \`PT0.2S\`, \`PT1M30S\`, \`PT1H\`, \`P1D\`, \`P2W\`; no years and months, whose length varies.
 * **Sizes** are bytes as a number, or a whole number of \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\`.
 * **Paths** that are relative start at the working directory of the program.
-* **Loopback** is 127.0.0.0/8, ::1 and localhost. A listener on any other address is refused unless it takes credentials
-  that \`access\` names, or \`anonymous: true\` stands at that listener.
+* **Loopback** is 127.0.0.0/8, ::1, localhost and Unix sockets, unless a load balancer is in front (\`proxyProtocol\`). A
+  listener on any other address is refused unless it takes credentials that \`access\` names, or \`anonymous: true\` stands
+  at that listener.
 
 ## Knative
 

@@ -5,7 +5,7 @@
 import { parseClientIdPattern } from '../access/client-id-pattern.ts'
 import { createError, reasonOf } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
-import { isLoopback, sameEndpoint } from './addresses.ts'
+import { isLocalListener, isNetwork, sameEndpoint, separateFamilies } from './addresses.ts'
 import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
 import { checkTokens } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
@@ -14,6 +14,7 @@ import { formatDuration, formatSize } from './units.ts'
 /** Sets what depends on other settings, then holds the rules against all. */
 export function applyRules (config: DraftConfig, report: Report): void {
   for (const [path, listener] of listenersOf(config)) {
+    checkTransport(path, listener, report)
     completeListener(path, listener, report)
     checkAnonymous(path, listener, config, report)
     checkTls(path, listener, report)
@@ -33,7 +34,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
 
 type Listener = DraftConfig['listeners'][number]
 
-const MQTT_PORTS = { mqtt: 1883, mqtts: 8883 } as const
+const PORTS = { mqtt: 1883, mqtts: 8883, ws: 8083, wss: 8884 } as const
 
 /** The listeners that are sections; what is in them may still have mistakes. */
 function listenersOf (config: DraftConfig): [Path, Listener][] {
@@ -44,8 +45,52 @@ function listenersOf (config: DraftConfig): [Path, Listener][] {
 }
 
 function completeListener (path: Path, listener: Listener, report: Report): void {
-  if (report.sound([...path, 'protocol'])) listener.port ??= MQTT_PORTS[listener.protocol]
-  if (report.sound([...path, 'host'], [...path, 'anonymous']) && isLoopback(listener.host)) listener.anonymous ??= true
+  const { protocol, socket } = listener
+  if (socket === undefined && report.sound([...path, 'socket'])) {
+    listener.host ??= '127.0.0.1'
+    if (report.sound([...path, 'protocol'])) listener.port ??= PORTS[protocol]
+  }
+  if (report.sound([...path, 'protocol']) && isWebSocket(protocol)) {
+    listener.path ??= '/mqtt'
+    listener.origins ??= []
+  }
+  if (report.sound(...reachOf(path)) && isLocalListener(listener)) listener.anonymous ??= true
+}
+
+/** The settings that decide who can reach a listener. */
+function reachOf (path: Path): Path[] {
+  return ['host', 'socket', 'proxyProtocol'].map((key) => [...path, key])
+}
+
+function isWebSocket (protocol: Listener['protocol']): boolean {
+  return protocol === 'ws' || protocol === 'wss'
+}
+
+function isSecure (protocol: Listener['protocol']): boolean {
+  return protocol === 'mqtts' || protocol === 'wss'
+}
+
+/** What belongs to one kind of listener is a mistake at another one: it could only be ignored. */
+function checkTransport (path: Path, listener: Listener, report: Report): void {
+  const { protocol, socket, proxyProtocol } = listener
+  const unwanted = (key: keyof Listener, because: string) => {
+    if (listener[key] === undefined || !report.sound([...path, key])) return
+    report.add([...path, key], { found: describeFound(listener[key]), allowed: `nothing, because ${because}` })
+  }
+  if (report.sound([...path, 'protocol'])) {
+    if (!isWebSocket(protocol)) for (const key of ['path', 'origins'] as const) unwanted(key, `the protocol is ${protocol}`)
+    if (isSecure(protocol)) unwanted('socket', `the protocol is ${protocol}: a Unix socket needs no TLS`)
+  }
+  if (socket === undefined) unwanted('socketMode', 'there is no socket')
+  else for (const key of ['host', 'port', 'proxyProtocol'] as const) unwanted(key, 'socket is given')
+
+  if (proxyProtocol === undefined || !report.sound([...path, 'proxyProtocol'])) return
+  for (const [at, network] of proxyProtocol.trusted.entries()) {
+    if (isNetwork(network)) continue
+    report.add([...path, 'proxyProtocol', 'trusted', at], {
+      found: describeFound(network), allowed: 'an IP address, or a network such as 10.0.0.0/8'
+    })
+  }
 }
 
 /** Where a client may show a certificate. */
@@ -64,20 +109,22 @@ function credentialsAt ({ tls }: Listener, { access }: DraftConfig): { secrets: 
  * is a mistake anywhere.
  */
 function checkAnonymous (path: Path, listener: Listener, config: DraftConfig, report: Report): void {
-  if (!report.sound([...path, 'host'], [...path, 'anonymous'], ['access'])) return
-  const { host, protocol, anonymous } = listener
-  const local = isLoopback(host)
+  if (!report.sound(...reachOf(path), [...path, 'anonymous'], ['access'])) return
+  const { protocol, anonymous } = listener
+  const local = isLocalListener(listener)
+  const where = listener.socket ?? listener.host
   const { secrets, certificates } = credentialsAt(listener, config)
   listener.anonymous ??= false
-  if (secrets && protocol === 'mqtt' && !local) {
-    report.warn(`${formatPath(path)} on ${host} takes passwords unencrypted, for everyone on the way to read: use mqtts`)
+  if (secrets && !isSecure(protocol) && !local) {
+    const better = isWebSocket(protocol) ? 'wss' : 'mqtts'
+    report.warn(`${formatPath(path)} on ${where} takes passwords unencrypted, for everyone on the way to read: use ${better}`)
   }
   if (listener.anonymous || secrets || certificates) return
   const found = describeFound(anonymous)
   if (local) {
     return report.add([...path, 'anonymous'], { found, allowed: 'true', hint: 'there are no credentials in `access` that it takes: nobody could connect' })
   }
-  const error = createError('MBS_ERR_CONFIG_ANONYMOUS', { listener: `${formatPath(path)} on ${host}` })
+  const error = createError('MBS_ERR_CONFIG_ANONYMOUS', { listener: `${formatPath(path)} on ${where}` })
   report.add([...path, 'anonymous'], { found, allowed: 'true, or credentials in `access`, or a host on loopback', error })
 }
 
@@ -102,10 +149,11 @@ function checkAccess ({ access, listeners }: DraftConfig, report: Report): void 
 
 function checkTls (path: Path, { protocol, tls }: Listener, report: Report): void {
   if (!report.sound([...path, 'protocol'], [...path, 'tls'])) return
-  if (protocol === 'mqtts' && tls === undefined) {
-    report.add([...path, 'tls'], { found: 'nothing', allowed: 'a section with cert and key, because the protocol is mqtts' })
-  } else if (protocol === 'mqtt' && tls !== undefined) {
-    report.add([...path, 'tls'], { found: 'a section', allowed: 'nothing, because the protocol is mqtt', hint: 'did you mean protocol: mqtts?' })
+  if (isSecure(protocol) && tls === undefined) {
+    report.add([...path, 'tls'], { found: 'nothing', allowed: `a section with cert and key, because the protocol is ${protocol}` })
+  } else if (!isSecure(protocol) && tls !== undefined) {
+    const hint = `did you mean protocol: ${protocol === 'ws' ? 'wss' : 'mqtts'}?`
+    report.add([...path, 'tls'], { found: 'a section', allowed: `nothing, because the protocol is ${protocol}`, hint })
   } else if (tls !== undefined && tls.clientCertificate !== 'none' && tls.ca === undefined) {
     report.add([...path, 'tls', 'ca'], { found: 'nothing', allowed: `a path, because clientCertificate is ${tls.clientCertificate}` })
   } else if (tls?.clientCertificate === 'none') {
@@ -118,13 +166,23 @@ function checkTls (path: Path, { protocol, tls }: Listener, report: Report): voi
 /** No two servers on one host and port, the HTTP server included. */
 function checkEndpoints (config: DraftConfig, report: Report): void {
   const servers = [...listenersOf(config), [['http'], config.http] as const]
-    .filter(([path]) => report.sound([...path, 'host'], [...path, 'port'], [...path, 'protocol']))
-    .map(([path, { host, port }]) => ({ path, host, port }))
+    .filter(([path]) => report.sound([...path, 'host'], [...path, 'port'], [...path, 'socket'], [...path, 'protocol']))
+    .flatMap(([path, { host, port }]) => host === undefined || port === undefined ? [] : [{ path, host, port }])
   for (const [at, server] of servers.entries()) {
-    const other = servers.slice(0, at).find((earlier) => sameEndpoint(earlier, server))
+    // Listeners leave each other's family alone; the HTTP server knows nothing of them.
+    const other = servers.slice(0, at).find((earlier) => sameEndpoint(earlier, server) &&
+      (server.path[0] === 'http' || !separateFamilies(earlier, server)))
     if (other === undefined) continue
     report.add([...server.path, 'port'], {
       found: `${server.host}:${server.port}`, allowed: `a host and port that ${formatPath(other.path)} does not take`
+    })
+  }
+  const sockets = listenersOf(config).filter(([path]) => report.sound([...path, 'socket']))
+  for (const [at, [path, { socket }]] of sockets.entries()) {
+    const other = sockets.slice(0, at).find(([, earlier]) => socket !== undefined && earlier.socket === socket)
+    if (other === undefined) continue
+    report.add([...path, 'socket'], {
+      found: describeFound(socket), allowed: `a path that ${formatPath(other[0])} does not take`
     })
   }
 }
@@ -160,7 +218,8 @@ function checkPermissions (config: DraftConfig, report: Report): void {
     report.add(['access', 'permissionsFile'], { found: describeFound(permissionsFile), allowed: 'nothing beside access.permissions' })
   }
   if (permissions !== undefined || permissionsFile !== undefined) return
-  const open = listenersOf(config).filter(([, { host }]) => !isLoopback(host)).map(([path, { host }]) => `${formatPath(path)} on ${host}`)
+  const open = listenersOf(config).filter(([, listener]) => !isLocalListener(listener))
+    .map(([path, { socket, host }]) => `${formatPath(path)} on ${socket ?? host}`)
   if (open.length === 0) return
   report.warn(`every client of ${open.join(', ')} may publish and subscribe to everything: access.permissions is not set`)
 }

@@ -43,7 +43,7 @@ interface Notes {
   readonly allowed?: string
   readonly computed?: string
   readonly knative?: string
-  readonly example?: string | number | boolean
+  readonly example?: string | number | boolean | readonly string[]
 }
 
 /** A section: unknown keys are mistakes, and it is there with its defaults when it is not given. */
@@ -61,6 +61,15 @@ export function text (
   notes: Notes & { readonly default?: string, readonly pattern?: string, readonly maxLength?: number }
 ) {
   return Type.String({ minLength: 1, ...notes })
+}
+
+/** A list of texts. `allowed` says in words what each may be, and `pattern` the same. */
+export function texts (
+  notes: Notes & { readonly allowed: string, readonly pattern?: string, readonly minItems?: number }
+) {
+  const { pattern, ...rest } = notes
+  const item = { minLength: 1, allowed: notes.allowed, ...(pattern === undefined ? {} : { pattern }) }
+  return Type.Array(Type.String(item), { ...rest, allowed: `a list of ${notes.allowed}` })
 }
 
 /** A whole number within bounds. */

@@ -11,6 +11,8 @@ import { createError, type MbsError } from '../errors.ts'
 const KEEP_ALIVE_GRACE = 1.5
 
 export interface DeadlineOptions {
+  /** When the connection came, as `performance.now()` tells it. */
+  readonly openedAt: number
   readonly connectTimeoutMs: number
   readonly packetTimeoutMs: number
   /** True while nothing is read from the device. */
@@ -22,8 +24,8 @@ export interface DeadlineOptions {
 export class Deadlines {
   readonly #options: DeadlineOptions
   /** All times are those of `performance.now()`. */
-  readonly #openedAt = performance.now()
-  #heardAt = this.#openedAt
+  readonly #openedAt: number
+  #heardAt: number
   #packetBegunAt: number | undefined
   #keepAliveSeconds = 0
   #accepted = false
@@ -33,7 +35,9 @@ export class Deadlines {
 
   constructor (options: DeadlineOptions) {
     this.#options = options
-    this.#arm(this.#openedAt)
+    this.#openedAt = options.openedAt
+    this.#heardAt = options.openedAt
+    this.#arm(performance.now())
   }
 
   /** Sets the keep alive of CONNECT; 0: none [MQTT-3.1.2-24]. */

@@ -9,7 +9,6 @@
  *
  * It knows no topics, reassembles no packet, and holds at most one chunk of the socket.
  */
-import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { createError, type MbsError } from '../errors.ts'
 import type { PeerCertificate } from '../message.ts'
@@ -19,6 +18,7 @@ import { closeGently } from './linger.ts'
 import { OutboundFrames } from './outbound-frames.ts'
 import { CONNECT, isFirstByteOfClient, PINGREQ, PINGRESP, PUBLISH } from './packet-types.ts'
 import { createRates, type RateLimits, type Rates, type ReachedRate } from './rates.ts'
+import type { Transport } from './transport.ts'
 
 /** Bytes that may wait for the broker before the socket is paused. */
 const INBOUND_BYTES = 64 * 1024
@@ -57,7 +57,9 @@ export interface PeerFacts {
 }
 
 export interface FrameGateOptions {
-  readonly socket: Socket
+  readonly socket: Transport
+  /** `performance.now()` at which the connection came; now, unless given. */
+  readonly openedAt?: number
   readonly facts: ConnectionFacts
   readonly peer: PeerFacts
   readonly limits: GateLimits
@@ -73,7 +75,7 @@ export interface FrameGateOptions {
 export class FrameGate extends Duplex {
   readonly facts: ConnectionFacts
   readonly peer: PeerFacts
-  readonly #socket: Socket
+  readonly #socket: Transport
   readonly #scanner: FrameScanner
   readonly #outbound = new OutboundFrames()
   readonly #deadlines: Deadlines
@@ -96,7 +98,7 @@ export class FrameGate extends Duplex {
   #drained: (() => void) | undefined
   #abrupt = false
 
-  constructor ({ socket, facts, peer, limits, rateReached }: FrameGateOptions) {
+  constructor ({ socket, openedAt = performance.now(), facts, peer, limits, rateReached }: FrameGateOptions) {
     super({ readableHighWaterMark: INBOUND_BYTES })
     this.facts = facts
     this.peer = peer
@@ -104,6 +106,7 @@ export class FrameGate extends Duplex {
     this.#limit = limits.inflightPerClient
     this.#scanner = new FrameScanner(limits)
     this.#deadlines = new Deadlines({
+      openedAt,
       connectTimeoutMs: limits.connectTimeoutMs,
       packetTimeoutMs: limits.packetTimeoutMs,
       isHolding: () => this.#socket.isPaused(),

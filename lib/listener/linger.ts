@@ -2,13 +2,13 @@
  * Closes a socket so that what was written still arrives (a CONNACK that refuses, the last PUBACKs), but within a
  * bound: a peer that does not read may not keep it open.
  */
-import type { Socket } from 'node:net'
+import type { Transport } from './transport.ts'
 
 /** How long a peer has to take the last bytes, in milliseconds. */
-const LINGER_MS = 2_000
+export const LINGER_MS = 2_000
 
 /** Ends a socket. What still comes in is for its listener to drop: left unread, it would cause a reset. */
-export function closeGently (socket: Socket): void {
+export function closeGently (socket: Transport): void {
   if (socket.destroyed) return
   socket.resume()
   socket.destroySoon()

@@ -1,19 +1,28 @@
 /**
- * One listener, TCP or TLS: accepts connections, counts them against the limit that all listeners share, puts a frame
- * gate before each and hands the gate on. It knows nothing of MQTT beyond the gate.
+ * One listener, over TCP or a Unix socket, with TLS, WebSocket and the PROXY protocol as its settings say: accepts
+ * connections, counts them against the limit that all listeners share, puts a frame gate before each and hands the gate
+ * on. It knows nothing of MQTT beyond the gate.
+ *
+ *   accept -> count -> [PROXY header] -> [TLS] -> [HTTP upgrade, WebSocket] -> gate
  *
  * Invariant: every connection is counted before anything is spent on it, a TLS handshake included.
  */
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
 import { createError, reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { Arrival } from './arrival.ts'
 import type { ConnectionLimit } from './connection-limit.ts'
-import { FrameGate, type ConnectionFacts, type GateLimits } from './frame-gate.ts'
 import { ExpiryWatch } from './expiry-watch.ts'
+import { FrameGate, type ConnectionFacts, type GateLimits } from './frame-gate.ts'
 import { peerCertificateOf } from './peer-certificate.ts'
+import { createTrust, readProxyHeader, type ProxyOutcome, type ProxyTrust } from './proxy-reader.ts'
 import { filesOf, loadTlsOptions, type ListenerTls } from './tls-options.ts'
+import type { Transport } from './transport.ts'
+import { listenOnUnixSocket, type UnixSocket } from './unix-socket.ts'
+import { UpgradeServer, type WebSocketSettings } from './upgrade-server.ts'
 
 /** Silence after which TCP itself asks whether the other side is still there, in milliseconds. */
 const TCP_KEEP_ALIVE_MS = 60_000
@@ -25,12 +34,21 @@ const TICKET_KEY_BYTES = 48
 const GONE = new Set(['ECONNRESET', 'EPIPE'])
 
 export interface ListenerOptions {
-  readonly protocol: 'mqtt' | 'mqtts'
-  readonly host: string
+  readonly protocol: 'mqtt' | 'mqtts' | 'ws' | 'wss'
+  /** Needed, as is `port`, where there is no `unixSocket`. */
+  readonly host?: string | undefined
   /** 0: any that is free. */
-  readonly port: number
-  /** Needed for `mqtts`, unused otherwise. */
+  readonly port?: number | undefined
+  /** Leaves IPv4 alone where `host` is `::`, for another listener to have the port there. */
+  readonly ipv6Only?: boolean | undefined
+  /** In the place of host and port. */
+  readonly unixSocket?: UnixSocket | undefined
+  /** Needed for `mqtts` and `wss`, unused otherwise. */
   readonly tls?: ListenerTls | undefined
+  /** Needed for `ws` and `wss`, unused otherwise. */
+  readonly webSocket?: WebSocketSettings | undefined
+  /** Every connection comes through a balancer that speaks the PROXY protocol. */
+  readonly proxyProtocol?: ProxyTrust | undefined
   /** Lets in who shows nothing. */
   readonly anonymous: boolean
   readonly limits: GateLimits
@@ -47,14 +65,18 @@ export function createListener (options: ListenerOptions): Listener {
 }
 
 export class Listener {
-  /** Names the listener in logs, metrics and errors: protocol, host and port as configured. */
+  /** Names the listener in logs, metrics and errors: protocol, host and port or path as configured. */
   readonly name: string
   readonly #options: ListenerOptions
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   readonly #gates = new Set<FrameGate>()
-  /** Connections whose TLS handshake has not ended, by the other side's address and port. */
-  readonly #handshakes = new Map<string, Socket>()
+  /** Connections that have no gate yet. */
+  readonly #arrivals = new Set<Arrival>()
+  /** Those of them whose TLS handshake has not ended, by the addresses and ports of both sides. */
+  readonly #handshakes = new Map<string, Arrival>()
+  readonly #isTrusted: ((address: string) => boolean) | undefined
+  readonly #upgrades: UpgradeServer | undefined
   readonly #expiry: ExpiryWatch
   #tls: TlsServer | undefined
   #started: Promise<string> | undefined
@@ -63,8 +85,11 @@ export class Listener {
   /** Use `createListener`. */
   constructor (options: ListenerOptions) {
     this.#options = options
-    this.name = `${options.protocol}://${printable(options.host, options.port)}`
+    const { protocol, host = '', port = 0, unixSocket, webSocket, proxyProtocol, limits } = options
+    this.name = unixSocket === undefined ? `${protocol}://${printable(host, port)}` : `${protocol}+unix:${unixSocket.path}`
     this.#expiry = new ExpiryWatch(this.name, options.telemetry)
+    this.#isTrusted = proxyProtocol === undefined ? undefined : createTrust(proxyProtocol)
+    this.#upgrades = webSocket === undefined ? undefined : new UpgradeServer(webSocket, limits.packetBytes)
     this.#server = createTcpServer({
       // A device that has sent its last byte may still wait for its PUBACKs. Under TLS, which cannot be half open, a
       // connection that ends before its handshake would not be noticed.
@@ -77,7 +102,7 @@ export class Listener {
 
   /**
    * Opens it. Idempotent.
-   * @returns host and port on which it listens
+   * @returns host and port, or path, on which it listens
    * @throws MBS_ERR_LISTENER_TLS, MBS_ERR_LISTENER_BIND
    */
   async start (): Promise<string> {
@@ -126,33 +151,39 @@ export class Listener {
     const gone = Array.from(this.#sockets, (socket) => {
       return new Promise<void>((resolve) => { socket.once('close', () => { resolve() }) })
     })
-    for (const socket of this.#handshakes.values()) socket.destroy()
+    for (const { socket } of this.#arrivals) socket.destroy()
     for (const gate of this.#gates) gate.destroy()
     await Promise.all(gone)
   }
 
   async #open (): Promise<string> {
-    const { protocol, host, port, tls, limits, telemetry } = this.#options
-    if (protocol === 'mqtts') {
+    const { protocol, tls, limits, telemetry } = this.#options
+    if (protocol === 'mqtts' || protocol === 'wss') {
       if (tls === undefined) throw createError('MBS_ERR_LISTENER_TLS', { listener: this.name, reason: 'it has no tls section' })
       const { options, expiry } = await loadTlsOptions(tls, this.name, limits.connectTimeoutMs)
       this.#tls = this.#createTls(options)
       this.#expiry.set(expiry)
     }
     const server = this.#server
-    await new Promise<void>((resolve, reject) => {
-      const refuse = (error: Error) => {
-        reject(createError('MBS_ERR_LISTENER_BIND', { listener: this.name, reason: reasonOf(error) }, error))
-      }
-      server.once('error', refuse)
-      server.listen({ host, port }, () => {
-        server.off('error', refuse)
-        server.on('error', (error) => { telemetry.unexpected(error, 'accepting connections') })
-        resolve()
-      })
-    })
-    const bound = server.address() as AddressInfo
-    return printable(bound.address, bound.port)
+    try {
+      await this.#listen(server)
+    } catch (error) {
+      throw createError('MBS_ERR_LISTENER_BIND', { listener: this.name, reason: reasonOf(error) }, error)
+    }
+    server.on('error', (error) => { telemetry.unexpected(error, 'accepting connections') })
+    const bound = server.address() as AddressInfo | string
+    return typeof bound === 'string' ? bound : printable(bound.address, bound.port)
+  }
+
+  async #listen (server: Server): Promise<void> {
+    const { host, port, ipv6Only = false, unixSocket } = this.#options
+    if (unixSocket !== undefined) {
+      await listenOnUnixSocket(server, unixSocket)
+      return
+    }
+    const listening = once(server, 'listening') // rejects on `error`
+    server.listen({ host, port, ipv6Only })
+    await listening
   }
 
   /** A TLS server that does not listen: it is handed the connections that were counted. */
@@ -160,91 +191,169 @@ export class Listener {
     const server = createTlsServer(options)
     server.on('secureConnection', (socket) => { this.#secured(socket) })
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      const facts = this.#factsOf(socket)
-      this.#handshakes.get(facts.address)?.destroy()
-      socket.destroy()
+      const arrival = this.#handshakes.get(pairOf(socket)) ?? this.#arrivalOf(socket)
       // A certificate that Node refuses looks like a connection that was reset, but for this.
       const untrusted = socket.authorizationError as Error | string | null
-      if (untrusted != null) this.#refuse(String(untrusted), facts, error)
-      else if (GONE.has(error.code ?? '')) this.#options.telemetry.connectionBroken(reasonOf(error), facts)
-      else this.#refuse(error.code ?? reasonOf(error), facts, error)
+      if (untrusted != null) arrival.tell(handshakeError(String(untrusted), error))
+      else if (GONE.has(error.code ?? '')) arrival.gone(reasonOf(error))
+      else arrival.tell(handshakeError(error.code ?? reasonOf(error), error))
+      arrival.socket.destroy()
+      socket.destroy()
     })
     return server
   }
 
   #accept (socket: Socket): void {
     const { connections, telemetry } = this.#options
-    const facts = this.#factsOf(socket)
+    const arrival = this.#arrivalOf(socket)
     socket.on('error', () => {}) // the gate hears of it as well; this is for the time before there is one
     if (!connections.take()) {
-      socket.destroy()
-      telemetry.connectionFailed(createError('MBS_ERR_LIMIT_CONNECTIONS', { max: connections.max }), facts)
-      return
-    }
-    // Undefined where the connection is gone already.
-    const { remoteAddress } = socket
-    if (remoteAddress !== undefined && !connections.takeAddress(remoteAddress)) {
-      connections.release()
-      socket.destroy()
-      telemetry.connectionFailed(createError('MBS_ERR_LIMIT_ADDRESS', { max: connections.maxPerAddress }), facts)
+      arrival.fail(createError('MBS_ERR_LIMIT_CONNECTIONS', { max: connections.max }))
       return
     }
     telemetry.connectionOpened(this.name)
     this.#sockets.add(socket)
+    this.#arrivals.add(arrival)
     socket.once('close', () => {
-      if (remoteAddress !== undefined) connections.releaseAddress(remoteAddress)
       this.#sockets.delete(socket)
-      this.#handshakes.delete(facts.address)
-      connections.release()
-      telemetry.connectionClosed(this.name)
+      this.#arrivals.delete(arrival)
+      arrival.stop()
+      arrival.whenGateClosed(() => {
+        if (arrival.counted !== undefined) connections.releaseAddress(arrival.counted)
+        connections.release()
+        telemetry.connectionClosed(this.name)
+      })
     })
-    if (this.#tls === undefined) {
-      this.#handOver(socket, facts)
-    } else {
-      this.#handshakes.set(facts.address, socket)
-      this.#tls.emit('connection', socket)
+    if (this.#isTrusted === undefined) this.#secure(arrival)
+    else this.#readProxyHeader(arrival, this.#isTrusted(socket.remoteAddress ?? ''))
+  }
+
+  #readProxyHeader (arrival: Arrival, isTrusted: boolean): void {
+    if (!isTrusted) {
+      arrival.fail(createError('MBS_ERR_LISTENER_PROXY_UNTRUSTED'))
+      return
     }
+    const { socket } = arrival
+    arrival.enter('proxy')
+    readProxyHeader(socket, (outcome: ProxyOutcome) => {
+      if (outcome.kind === 'malformed') {
+        arrival.fail(createError('MBS_ERR_LISTENER_PROXY', { reason: outcome.reason }))
+      } else if (outcome.kind === 'gone' || socket.destroyed) {
+        arrival.gone('it ended before its PROXY header')
+        socket.destroy()
+      } else {
+        const { source } = outcome
+        if (source !== undefined) {
+          arrival.facts = { ...arrival.facts, address: printable(source.host, source.port) }
+          arrival.ip = source.host
+        }
+        this.#secure(arrival)
+      }
+    })
+  }
+
+  /** It is known whose connection it is. */
+  #secure (arrival: Arrival): void {
+    const { socket } = arrival
+    if (!this.#countAddress(arrival)) return
+    if (this.#tls === undefined) {
+      this.#upgrade(socket, arrival)
+      return
+    }
+    const pair = pairOf(socket)
+    arrival.enter('tls')
+    this.#handshakes.set(pair, arrival)
+    socket.once('close', () => { this.#handshakes.delete(pair) })
+    this.#tls.emit('connection', socket)
+  }
+
+  /** Takes a place for its address; false where it has too many, and the connection is closed. */
+  #countAddress (arrival: Arrival): boolean {
+    const { connections, unixSocket } = this.#options
+    // A Unix socket has no addresses; a connection that has none is gone already.
+    if (unixSocket !== undefined || arrival.ip === undefined || arrival.socket.destroyed) return true
+    if (!connections.takeAddress(arrival.ip)) {
+      arrival.fail(createError('MBS_ERR_LIMIT_ADDRESS', { max: connections.maxPerAddress }))
+      return false
+    }
+    arrival.counted = arrival.ip
+    return true
   }
 
   #secured (socket: TLSSocket): void {
-    const facts = this.#factsOf(socket)
-    this.#handshakes.delete(facts.address)
+    const pair = pairOf(socket)
+    const arrival = this.#handshakes.get(pair)
+    if (arrival === undefined) { // it has closed meanwhile
+      socket.destroy()
+      return
+    }
+    this.#handshakes.delete(pair)
     // `optional` lets clients without a certificate in; one that was given and is not valid is no such client.
     if (this.#options.tls?.clientCertificate === 'optional' && !socket.authorized && hasCertificate(socket)) {
       socket.destroy()
-      this.#refuse(String(socket.authorizationError), facts)
+      arrival.tell(handshakeError(String(socket.authorizationError)))
       return
     }
-    this.#handOver(socket, facts)
+    arrival.certificate = peerCertificateOf(socket)
+    this.#upgrade(socket, arrival)
   }
 
-  #handOver (socket: Socket, facts: ConnectionFacts): void {
-    const { limits, telemetry } = this.#options
-    const certificate = peerCertificateOf(socket)
+  #upgrade (socket: Socket, arrival: Arrival): void {
+    if (this.#upgrades === undefined) {
+      this.#handOver(socket, arrival)
+      return
+    }
+    socket.on('error', () => {}) // neither HTTP nor WebSocket listens all the time
+    arrival.enter('upgrade')
+    this.#upgrades.take(socket, {
+      upgraded: (stream) => { this.#handOver(stream, arrival) },
+      refused: (reason, cause) => { arrival.tell(createError('MBS_ERR_LISTENER_UPGRADE', { reason }, cause)) }
+    })
+  }
+
+  #handOver (socket: Transport, arrival: Arrival): void {
+    const { facts, openedAt, ip, certificate } = arrival
+    const { limits, anonymous, telemetry } = this.#options
     const gate = new FrameGate({
       socket,
+      openedAt,
       facts,
       peer: {
-        ip: socket.remoteAddress ?? 'unknown',
+        ip: ip ?? 'unknown',
         secure: this.#tls !== undefined,
-        anonymous: this.#options.anonymous,
+        anonymous,
         ...(certificate !== undefined && { certificate })
       },
       limits,
       rateReached: (limit) => { telemetry.clientThrottled(limit, facts) }
     })
+    arrival.arrived(gate)
+    this.#arrivals.delete(arrival)
     this.#gates.add(gate)
     gate.once('close', () => { this.#gates.delete(gate) })
     this.#options.handle(gate)
   }
 
-  #refuse (reason: string, facts: ConnectionFacts, cause?: Error): void {
-    this.#options.telemetry.connectionFailed(createError('MBS_ERR_LISTENER_HANDSHAKE', { reason }, cause), facts)
+  #arrivalOf (socket: Socket): Arrival {
+    const { limits: { connectTimeoutMs: timeoutMs }, telemetry } = this.#options
+    const ip = this.#options.unixSocket === undefined ? socket.remoteAddress : 'unix'
+    return new Arrival({ socket, facts: this.#factsOf(socket), ip, timeoutMs, telemetry })
   }
 
   #factsOf (socket: Socket): ConnectionFacts {
-    return { listener: this.name, address: printable(socket.remoteAddress ?? 'unknown', socket.remotePort ?? 0) }
+    const { remoteAddress = 'unknown', remotePort = 0 } = socket
+    const address = this.#options.unixSocket === undefined ? printable(remoteAddress, remotePort) : 'unix'
+    return { listener: this.name, address }
   }
+}
+
+function handshakeError (reason: string, cause?: Error) {
+  return createError('MBS_ERR_LISTENER_HANDSHAKE', { reason }, cause)
+}
+
+/** Names a connection by both its ends: a TLS socket has those of the socket below it. */
+function pairOf ({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
 }
 
 function hasCertificate (socket: TLSSocket): boolean {

@@ -54,6 +54,13 @@ test('gateway.yaml: passes `check` once the certificates that its comment makes 
   t.strictSame(checkConfig(options).problems, [])
 })
 
+test('transports.yaml: every protocol, both families, a Unix socket and a load balancer', async (t) => {
+  const { config } = load('transports.yaml')
+  t.strictSame(config.listeners.map(({ protocol, host, port, socket }) => `${protocol} ${socket ?? `${host} ${port}`}`), [
+    'mqtt 127.0.0.1 1883', 'mqtt ::1 1883', 'mqtt run/mqtt.sock', 'ws 127.0.0.1 8083', 'mqtts :: 8883', 'wss :: 8884', 'mqtts 0.0.0.0 8885'
+  ])
+})
+
 test('knative.yaml: ready without K_SINK, and delivering with it', async (t) => {
   t.match(load('knative.yaml').config, {
     listeners: [{ host: '0.0.0.0', port: 1883, anonymous: true }],

@@ -6,7 +6,7 @@ import type { DeniedPublish, Permissions, StateLimits } from '../../lib/broker/c
 import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
 import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
 import type { GateLimits } from '../../lib/listener/frame-gate.ts'
-import { createListener } from '../../lib/listener/listener.ts'
+import { createListener, type ListenerOptions } from '../../lib/listener/listener.ts'
 import type { ListenerTls } from '../../lib/listener/tls-options.ts'
 import type { Event, Publish } from '../../lib/message.ts'
 import { ScriptedOutbox } from './broker-outbox.ts'
@@ -41,6 +41,8 @@ export interface TestBrokerOptions {
   connections?: number
   connectionsPerAddress?: number
   tls?: ListenerTls
+  /** What is different from an `mqtt` listener on 127.0.0.1, or an `mqtts` one where there is `tls`. */
+  listener?: Partial<ListenerOptions>
   canStore?: () => boolean
   /** Everyone is let in unless given. */
   authenticate?: BrokerOptions['authenticate']
@@ -98,7 +100,8 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     limits: { ...gateLimits, ...options.gate },
     connections,
     handle: (gate) => { broker.handle(gate) },
-    telemetry
+    telemetry,
+    ...options.listener
   })
   t.teardown(async () => {
     outbox.auto = true
@@ -107,7 +110,8 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     await Promise.all([ingest.quiesce(), broker.close()])
     await listener.close()
   })
-  const port = Number((await listener.start()).split(':').at(-1))
+  const address = await listener.start()
+  const port = Number(address.split(':').at(-1))
 
   /** The log lines with this code, once there is one. */
   async function logged (code: string): Promise<LogLine[]> {
@@ -115,7 +119,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     return lines.objects.filter((line) => line['code'] === code)
   }
 
-  return { outbox, telemetry, lines, logged, ingest, publishes, broker, connections, listener, port }
+  return { outbox, telemetry, lines, logged, ingest, publishes, broker, connections, listener, address, port }
 }
 
 /** Everyone is anonymous. */

@@ -3,7 +3,8 @@
  * It reads as it goes and remembers what came; `pause` makes it stop reading.
  */
 import { once } from 'node:events'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, Socket, type NetConnectOpts } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { generate, parser as createParser, type IConnectPacket, type Packet } from 'mqtt-packet'
 
 type Command = NonNullable<Packet['cmd']>
@@ -19,8 +20,8 @@ export interface PublishFields {
   retain?: boolean
 }
 
-export class RawMqtt {
-  readonly socket: Socket
+export class RawMqtt<S extends Duplex = Socket> {
+  readonly socket: S
   /** What came, in order, as far as `next` has not taken it. */
   readonly received: Packet[] = []
   /** Every byte that came. */
@@ -30,7 +31,7 @@ export class RawMqtt {
   #wake: Array<() => void> = []
   #isClosed = false
 
-  constructor (socket: Socket) {
+  constructor (socket: S) {
     this.socket = socket
     const parser = createParser({ protocolVersion: 4 })
     parser.on('packet', (packet) => { this.received.push(packet) })
@@ -50,16 +51,16 @@ export class RawMqtt {
     })
   }
 
-  /** Connects over TCP and sends nothing. */
-  static async dial (port: number): Promise<RawMqtt> {
-    const socket = connectTcp({ port, host: '127.0.0.1', noDelay: true })
+  /** Connects over TCP, or as the options say, and sends nothing. */
+  static async dial (to: number | NetConnectOpts): Promise<RawMqtt> {
+    const socket = connectTcp(typeof to === 'number' ? { port: to, host: '127.0.0.1', noDelay: true } : to)
     await once(socket, 'connect')
     return new RawMqtt(socket)
   }
 
   /** Connects and establishes a session. */
-  static async open (port: number, fields: Partial<IConnectPacket> = {}): Promise<RawMqtt> {
-    const client = await RawMqtt.dial(port)
+  static async open (to: number | NetConnectOpts, fields: Partial<IConnectPacket> = {}): Promise<RawMqtt> {
+    const client = await RawMqtt.dial(to)
     client.connect(fields)
     const connack = await client.next('connack')
     if (connack.returnCode !== 0) throw new Error(`CONNACK ${connack.returnCode}`)
@@ -106,7 +107,8 @@ export class RawMqtt {
 
   /** Breaks the connection off without a word. */
   abort (): void {
-    this.socket.resetAndDestroy()
+    if (this.socket instanceof Socket) this.socket.resetAndDestroy()
+    else this.socket.destroy()
   }
 
   #notify (): void {

@@ -39,12 +39,12 @@ test('what stands in the file of defaults as a comment is right when the comment
     .map((line) => /^(?:\s*# )+\s*[a-z][A-Za-z]*:(?: |$)/.test(line)
       ? line.replace(/^(?:\s*# )+/, (comment) => comment.replaceAll('# ', ''))
       : line)
-    // Keys of tokens come from one place alone, and permissions too.
-    .filter((line) => !/yaml-language-server|BEGIN CERT|publicKey:|permissionsFile:/.test(line))
-    .join('\n').replace('protocol: mqtt\n', 'protocol: mqtts\n')
+    // What excludes each other cannot stand there together.
+    .filter((line) => !/yaml-language-server|BEGIN CERT|publicKey:|permissionsFile:|^ *(?:socket|socketMode):/.test(line))
+    .join('\n').replace('protocol: mqtt\n', 'protocol: wss\n')
   const { config } = loadConfig({ env: {}, file: writeYaml(t.testdir(), uncommented) })
   t.match(config, {
-    listeners: [{ port: 1883, tls: { cert: 'tls.crt', key: 'tls.key', ca: 'ca.crt', clientCertificate: 'none' } }],
+    listeners: [{ port: 1883, path: '/mqtt', origins: [/^https:/], proxyProtocol: { trusted: ['10.0.0.0/8', '::1'] }, tls: { cert: 'tls.crt', key: 'tls.key', ca: 'ca.crt', clientCertificate: 'none' } }],
     sink: { kind: 'http', url: 'http://localhost:8090/', ca: 'sink-ca.crt' },
     delivery: { deadLetterSink: { url: 'http://localhost:8091/' } },
     access: {

@@ -88,6 +88,59 @@ test('mqtts needs TLS, mqtt has none, and checked client certificates need a CA'
   t.match(warnings, [/listeners\[0\]\.tls\.ca has no effect/, /listeners\[0\]\.tls\.crl has no effect/])
 })
 
+test('ws and wss have ports of their own, a path, and no browser unless its origin is written', async (t) => {
+  const tls = { cert: 'a', key: 'b' }
+  const origins = ['https://app.example.com', 'http://localhost:3000', 'null', '*']
+  const { config } = load({
+    listeners: [{ protocol: 'ws' }, { protocol: 'wss', tls }, { protocol: 'ws', port: 0, path: '/', origins }, {}]
+  })
+  t.match(config.listeners, [
+    { port: 8083, path: '/mqtt', origins: [] }, { port: 8884, path: '/mqtt', origins: [] }, { path: '/', origins },
+    { path: undefined, origins: undefined }
+  ])
+  t.strictSame(codes({ listeners: [{ protocol: 'wss' }] }), ['listeners[0].tls'])
+  t.strictSame(codes({ listeners: [{ protocol: 'ws', tls }] }), ['listeners[0].tls'])
+  t.strictSame(codes({ listeners: [{ path: '/mqtt', origins: [] }] }), ['listeners[0].path', 'listeners[0].origins'])
+  for (const path of ['mqtt', '', '/a?b', '/a#b', '/a b']) {
+    t.strictSame(codes({ listeners: [{ protocol: 'ws', path }] }), ['listeners[0].path'], path)
+  }
+  for (const origin of ['app.example.com', 'https://app.example.com/', 'https://App.example.com', 'https://', 'https://a.b/c']) {
+    t.strictSame(codes({ listeners: [{ protocol: 'ws', origins: [origin] }] }), ['listeners[0].origins[0]'], origin)
+  }
+})
+
+test('a Unix socket stands in the place of host and port, and counts as loopback', async (t) => {
+  const socket = '/run/mqtt.sock'
+  const { config } = load({ listeners: [{ socket }, { protocol: 'ws', socket: '/run/ws.sock', socketMode: '0660' }] })
+  t.match(config.listeners, [
+    { host: undefined, port: undefined, socket, anonymous: true }, { path: '/mqtt', socketMode: '0660', anonymous: true }
+  ])
+  t.strictSame(codes({ listeners: [{ socket, host: '127.0.0.1', port: 1883 }] }), ['listeners[0].host', 'listeners[0].port'])
+  t.strictSame(codes({ listeners: [{ socket, proxyProtocol: { trusted: ['::1'] } }] }), ['listeners[0].proxyProtocol'])
+  t.strictSame(codes({ listeners: [{ protocol: 'mqtts', socket, tls: { cert: 'a', key: 'b' } }] }), ['listeners[0].socket'])
+  t.strictSame(codes({ listeners: [{ socketMode: '0660' }] }), ['listeners[0].socketMode'])
+  t.strictSame(codes({ listeners: [{ socket, socketMode: '999' }] }), ['listeners[0].socketMode'])
+  t.strictSame(codes({ listeners: [{ socket }, { socket: '/run/other.sock' }, { socket }] }), ['listeners[2].socket'])
+  t.strictSame(codes({ listeners: [{ socket: 'a'.repeat(108) }] }), ['listeners[0].socket'])
+})
+
+test('those who are trusted with the PROXY protocol are addresses and networks', async (t) => {
+  const trusted = (...networks: string[]) =>
+    codes({ listeners: [{ anonymous: true, proxyProtocol: { trusted: networks } }] })
+  t.strictSame(trusted('10.0.0.0/8', '192.0.2.1', '::1', '2001:db8::/32', '0.0.0.0/0', '::/128'), [])
+  for (const network of ['10.0.0.0/33', '::/129', '10.0.0', '10.0.0.0/', '10.0.0.0/8/8', 'balancer', '300.0.0.1', '::1%lo']) {
+    t.strictSame(trusted('::1', network), ['listeners[0].proxyProtocol.trusted[1]'], network)
+  }
+  t.strictSame(trusted(), ['listeners[0].proxyProtocol.trusted'])
+  t.strictSame(codes({ listeners: [{ anonymous: true, proxyProtocol: {} }] }), ['listeners[0].proxyProtocol.trusted'])
+})
+
+test('loopback behind a load balancer is reachable from everywhere: it lets nobody in by itself', async (t) => {
+  const proxyProtocol = { trusted: ['127.0.0.1'] }
+  t.strictSame(codes({ listeners: [{ proxyProtocol }] }), ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS'])
+  t.strictSame(codes({ listeners: [{ proxyProtocol, anonymous: true }] }), [])
+})
+
 test('several mistakes of one listener are told together', async (t) => {
   t.strictSame(codes({ listeners: [{ protocol: 'mqtts', host: '0.0.0.0', prot: 1 }] }).sort(),
     ['listeners[0].anonymous MBS_ERR_CONFIG_ANONYMOUS', 'listeners[0].prot', 'listeners[0].tls'])
@@ -98,6 +151,15 @@ test('no two servers listen on one host and port', async (t) => {
   t.strictSame(codes({ listeners: [{ port: 8080 }] }), ['http.port'])
   t.strictSame(codes({ listeners: [{ host: '0.0.0.0', anonymous: true, port: 8080 }] }), ['http.port'])
   t.strictSame(codes({ listeners: [{ port: 0 }, { port: 0 }], http: { port: 0 } }), [])
+})
+
+test('each family of addresses has its ports, but for the HTTP server', async (t) => {
+  const open = (host: string, port = 1883) => ({ host, port, anonymous: true })
+  t.strictSame(codes({ listeners: [open('0.0.0.0'), open('::')] }), [])
+  t.strictSame(codes({ listeners: [open('::'), open('127.0.0.1')] }), [])
+  t.strictSame(codes({ listeners: [open('127.0.0.1'), open('::1')] }), [])
+  t.strictSame(codes({ listeners: [open('::'), open('::1')] }), ['listeners[1].port'])
+  t.strictSame(codes({ listeners: [open('::', 8080)] }), ['http.port'])
 })
 
 test('the bounds fit together', async (t) => {
