@@ -8,7 +8,7 @@ import { Cursor } from './delivery/cursor.ts'
 import { createError } from './errors.ts'
 import type { DeadLetter } from './message.ts'
 import type { Outbox } from './outbox/outbox.ts'
-import { createOutbox, outboxDirectory, SINK_NAME } from './source.ts'
+import { createOutbox, outboxDirectory, SINK_NAME } from './parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
 /** So many are read at a time. */

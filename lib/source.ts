@@ -4,31 +4,26 @@
  * Started from sink to listener, so that nothing arrives before it can be stored; closed in the order of the flow, so
  * that everything accepted is finished. A start that fails closes what it had opened.
  */
-import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { Access } from './access/access.ts'
 import { createPermissions, type Permissions } from './access/permissions.ts'
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts'
 import { createBroker, type Broker } from './broker/broker.ts'
-import { describeListener, isLocalListener, separateFamilies } from './config/addresses.ts'
+import { describeListener, isLocalListener } from './config/addresses.ts'
 import { loadConfig, type LoadOptions } from './config/load.ts'
 import { readPermissions } from './config/permissions-file.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { readUsersFile } from './config/users-file.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
-import { createError, reasonOf, type MbsError } from './errors.ts'
+import { createError, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
 import { Listener } from './listener/listener.ts'
 import { createMapper } from './mapping/mapper.ts'
-import { createDiskOutbox } from './outbox/disk.ts'
-import { createMemoryOutbox } from './outbox/memory.ts'
 import type { Outbox } from './outbox/outbox.ts'
+import { caTexts, createDeadLetterSink, createOutbox, createSink, readCa, transportOf } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
-import { createDisplaySink } from './sink/display-sink.ts'
-import { createHttpSink } from './sink/http-sink.ts'
 import type { Sink } from './sink/sink.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 import { VERSION } from './version.ts'
@@ -39,19 +34,10 @@ export interface Addresses {
   readonly http: string
 }
 
-/** The names of the sinks: of their cursors on disk, and labels of their metrics. */
-export const SINK_NAME = 'default'
-const DEAD_LETTER_SINK_NAME = 'dead-letters'
-
 const START_FAILED = 'the start failed'
 
 /** What nobody has to choose: no installation is better off with other values. */
 const FIXED = {
-  /** Newest events also kept in memory, so that a sink which keeps up never makes the disk read. */
-  tailCacheBytes: 1024 * 1024,
-  /** How often a disk that failed is tried again. */
-  reopenMinMs: 500,
-  reopenMaxMs: 10_000,
   /** A will that could not be stored is tried again after this, and then twice as long; so many at a time. */
   willRetryMs: 500,
   maxWaitingWills: 10_000,
@@ -341,84 +327,4 @@ export function createSource (options: LoadOptions = {}): Source {
   const source = new Source(config)
   for (const warning of warnings) source.log.warn(warning)
   return source
-}
-
-/** The outbox that a configuration asks for; not opened. */
-export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry): Outbox {
-  const { tailCacheBytes, reopenMinMs, reopenMaxMs } = FIXED
-  const options = {
-    maxBytes: outbox.maxBytes,
-    holdTimeoutMs: outbox.holdTimeout,
-    receiptLimit: outbox.receipts,
-    tailCacheBytes,
-    reopenMinMs,
-    reopenMaxMs,
-    telemetry
-  }
-  switch (outbox.store) {
-    case 'disk': return createDiskOutbox({ ...options, directory: outboxDirectory({ dataDir }) })
-    case 'memory': return createMemoryOutbox(options)
-  }
-}
-
-/** Where the outbox lies on disk. */
-export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
-  return join(dataDir, 'outbox')
-}
-
-/** Where and how a listener listens. */
-function transportOf (listener: ListenerConfig, all: readonly ListenerConfig[]) {
-  const { protocol, host, port, socket, socketMode, tls, path, origins, proxyProtocol } = listener
-  return {
-    protocol,
-    host,
-    port,
-    ipv6Only: all.some((other) => other.port === port && separateFamilies(listener, other)),
-    unixSocket: socket === undefined
-      ? undefined
-      : { path: socket, ...(socketMode !== undefined && { mode: Number.parseInt(socketMode, 8) }) },
-    tls,
-    webSocket: path === undefined ? undefined : { path, origins: origins ?? [] },
-    proxyProtocol
-  }
-}
-
-/** Undefined: events wait until there is a sink. */
-function createSink ({ sink, delivery }: Config): Sink | undefined {
-  if (sink.kind === 'display') return createDisplaySink({ name: SINK_NAME, stream: process.stdout })
-  if (sink.url === undefined) return undefined
-  return httpSink(SINK_NAME, sink.url, [...readCa(sink.ca), ...caTexts(sink)], sink, delivery.concurrency)
-}
-
-function caTexts ({ caText }: Config['sink']): string[] {
-  return caText === undefined ? [] : [caText]
-}
-
-/** One connection: dead letters are few and sent one after the other. */
-function createDeadLetterSink ({ sink, delivery: { deadLetterSink } }: Config): Sink | undefined {
-  if (deadLetterSink === undefined) return undefined
-  return httpSink(DEAD_LETTER_SINK_NAME, deadLetterSink.url, readCa(deadLetterSink.ca), sink, 1)
-}
-
-function httpSink (name: string, url: string, ca: string[], settings: Config['sink'], connections: number): Sink {
-  return createHttpSink({
-    name,
-    url,
-    ca,
-    connections,
-    contentMode: settings.contentMode,
-    timeoutMs: settings.timeout,
-    keepAliveMs: settings.keepAlive,
-    socketMaxAgeMs: settings.socketMaxAge,
-    userAgent: `mqtt-broker-source/${VERSION}`
-  })
-}
-
-function readCa (file: string | undefined): string[] {
-  if (file === undefined) return []
-  try {
-    return [readFileSync(file, 'utf8')]
-  } catch (error) {
-    throw createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
-  }
 }

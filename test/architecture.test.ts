@@ -22,11 +22,13 @@ interface Row {
 const COMMON = ['lib/message.ts', 'lib/errors.ts', 'lib/version.ts', 'lib/telemetry/']
 
 const PLAN: readonly Row[] = [
-  { place: 'lib/errors.ts' },
+  { place: 'lib/error-table.ts' },
+  { place: 'lib/errors.ts', lib: ['lib/error-table.ts'] },
   { place: 'lib/message.ts' },
   { place: 'lib/version.ts' },
   { place: 'lib/index.ts', lib: ['lib/'] },
   { place: 'lib/source.ts', lib: ['lib/'], packages: ['pino'] },
+  { place: 'lib/parts.ts', lib: ['lib/'] },
   { place: 'lib/maintenance.ts', lib: ['lib/'] },
   { place: 'lib/permission-check.ts', lib: ['lib/'] },
   { place: 'lib/ingest.ts', lib: [...COMMON, 'lib/ingest/', 'lib/outbox/outbox.ts'] },

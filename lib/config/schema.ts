@@ -6,8 +6,9 @@
  * Durations are milliseconds and sizes are bytes once the configuration is loaded.
  */
 import { Type } from 'typebox'
-import { hookSection, jwtSection } from './schema-tokens.ts'
-import { duration, oneOf, optionalSection, section, size, text, texts, wholeNumber } from './setting.ts'
+import { accessSection } from './schema-access.ts'
+import { HOST, listener } from './schema-listener.ts'
+import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
 
 /** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
 export const CONTEXT_ATTRIBUTES = [
@@ -15,131 +16,6 @@ export const CONTEXT_ATTRIBUTES = [
 ] as const
 
 const SINK_URL = 'an absolute http:// or https:// URL without user and password'
-
-const TOPIC_PATTERN = 'a topic filter, not beginning with $; {clientid}, {username}, {cert.cn}, {claim.NAME} stand for what the session has'
-
-const HOST = {
-  pattern: '^[A-Za-z0-9._:%-]+$',
-  maxLength: 255,
-  allowed: 'an IP address or a host name, without brackets and port'
-} as const
-
-const tls = optionalSection('TLS of an `mqtts` or `wss` listener. Files are PEM; relative paths start at the working directory.', {
-  cert: text({ description: 'File with the certificate, followed by its intermediates.', example: 'tls.crt', allowed: 'a path' }),
-  key: text({ description: 'File with the private key of the certificate.', example: 'tls.key', allowed: 'a path' }),
-  ca: Type.Optional(text({
-    description: 'File with the CA certificates that client certificates are checked against.', example: 'ca.crt', allowed: 'a path'
-  })),
-  crl: Type.Optional(text({
-    description: 'File with the revocation lists (CRLs) that client certificates are checked against; one for every CA in `ca`.',
-    example: 'ca.crl',
-    allowed: 'a path'
-  })),
-  clientCertificate: oneOf(['none', 'optional', 'required'], {
-    description: '`none`: clients are not asked for a certificate; `optional`: one that is given must be valid; `required`: no connection without one. The last two need `ca`.',
-    default: 'none'
-  }),
-  minVersion: oneOf(['TLSv1.2', 'TLSv1.3'], { description: 'The oldest version of TLS that is spoken.', default: 'TLSv1.2' })
-})
-
-const listener = Type.Object({
-  protocol: oneOf(['mqtt', 'mqtts', 'ws', 'wss'], {
-    description: '`mqtt`: MQTT over TCP; `mqtts`: over TLS; `ws`: over WebSocket; `wss`: over WebSocket and TLS.', default: 'mqtt'
-  }),
-  host: Type.Optional(text({
-    description: 'Address to listen on. Beyond loopback it takes credentials, named in `access`, or `anonymous: true`. `::` takes IPv4 as well, unless another listener has the port there.',
-    computed: '127.0.0.1, nothing where `socket` is given',
-    example: '127.0.0.1',
-    ...HOST
-  })),
-  port: Type.Optional(wholeNumber({
-    description: 'Port to listen on; 0 takes any that is free.',
-    minimum: 0,
-    maximum: 65535,
-    computed: '1883 for mqtt, 8883 for mqtts, 8083 for ws, 8884 for wss, nothing where `socket` is given',
-    example: 1883
-  })),
-  socket: Type.Optional(text({
-    description: 'Path of a Unix socket to listen on, in the place of host and port; for `mqtt` and `ws`. Only programs on this machine reach it.',
-    maxLength: 107,
-    allowed: 'a path of at most 107 bytes',
-    example: '/run/mqtt-broker-source/mqtt.sock'
-  })),
-  socketMode: Type.Optional(text({
-    description: 'Permissions of the Unix socket: who may write to it may connect. Without it, the umask decides.',
-    pattern: '^0?[0-7]{3}$',
-    allowed: 'three octal digits as a text',
-    example: '0660'
-  })),
-  path: Type.Optional(text({
-    description: 'Path of the WebSocket; for `ws` and `wss`.',
-    pattern: '^/[^?#\\s]*$',
-    maxLength: 1024,
-    allowed: 'a path that begins with /, without query',
-    computed: '/mqtt for ws and wss',
-    example: '/mqtt'
-  })),
-  origins: Type.Optional(texts({
-    description: 'Origins of the web pages that may connect with a browser; for `ws` and `wss`. Programs that are no browser name no origin and may always.',
-    pattern: '^(?:\\*|null|[a-z][a-z0-9+.-]*://[^/?#\\sA-Z]+)$',
-    allowed: 'origins such as https://app.example.com, in small letters and without a path, or * for all',
-    computed: 'none for ws and wss: no browser may connect',
-    example: ['https://app.example.com']
-  })),
-  proxyProtocol: optionalSection('All connections come through load balancers that speak the PROXY protocol, version 1 or 2; the device is the one that the header names.', {
-    trusted: texts({
-      description: 'Addresses of the load balancers. Connections from elsewhere are refused.',
-      pattern: '^[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?$',
-      allowed: 'IP addresses and networks such as 10.0.0.0/8',
-      minItems: 1,
-      example: ['10.0.0.0/8', '::1']
-    })
-  }),
-  anonymous: Type.Boolean({
-    description: 'Lets in who shows no credentials. Beyond loopback, where `access` names no credentials that this listener takes, it has to be written here, as consent.',
-    computed: 'true on loopback and Unix sockets without proxyProtocol, false elsewhere',
-    example: true
-  }),
-  tls
-}, { additionalProperties: false, description: 'One listener.' })
-
-/** A level of a topic pattern: one wildcard, or text with placeholders in it. */
-const PATTERN_LEVEL = '(?:\\+|(?:[^+#/{}\\u0000]|\\{(?:clientid|username|cert\\.cn|claim\\.[^{}\\u0000]+)\\})*)'
-
-const topicPatterns = (description: string) => Type.Array(
-  Type.String({
-    minLength: 1,
-    maxLength: 1024,
-    pattern: `^(?!\\$)(?:${PATTERN_LEVEL}/)*(?:${PATTERN_LEVEL}|#)$`,
-    allowed: TOPIC_PATTERN
-  }),
-  { description, default: [], allowed: `a list, each ${TOPIC_PATTERN}` }
-)
-
-const permission = Type.Object({
-  who: Type.Unsafe<string | string[]>({
-    type: ['string', 'array'],
-    minLength: 1,
-    minItems: 1,
-    items: { type: 'string', minLength: 1, allowed: 'a name' },
-    description: 'Whose permission it is: `*` for every session, `anonymous` for those without credentials, else a user, or a list of these.',
-    example: '*',
-    allowed: '`*`, `anonymous`, a name, or a list of them'
-  }),
-  claims: Type.Unsafe<Record<string, string>>({
-    type: 'object',
-    description: 'Claims that the token has to have as well: the value itself, or a list with it in it.',
-    default: {},
-    allowed: 'texts by the name of their claim',
-    additionalProperties: { type: 'string', minLength: 1, allowed: 'a non-empty text' }
-  }),
-  publish: topicPatterns('Topics that may be published to, also by a will.'),
-  subscribe: topicPatterns('Topics that may be received. A filter is granted if one of these holds all that it matches.'),
-  deny: section('What is not allowed, whatever any other rule says.', {
-    publish: topicPatterns('Topics that may not be published to.'),
-    subscribe: topicPatterns('Topics that may not be received. A filter that matches any of them is refused.')
-  })
-}, { additionalProperties: false, description: 'One permission.' })
 
 export const configSchema = Type.Object({
   name: text({
@@ -159,58 +35,7 @@ export const configSchema = Type.Object({
     allowed: 'a list of one or more listeners'
   }),
 
-  access: section('Who may connect, and what they may do: docs/security.md, docs/permissions.md.', {
-    users: Type.Optional(text({
-      description: 'The user file, with hashed passwords; the command `passwd` makes and changes it.', allowed: 'a path', example: 'users.yaml'
-    })),
-    certificates: optionalSection('Makes a client certificate say who its device is. It is asked for by `tls.clientCertificate` of a listener, and comes before user name and password.', {
-      identity: oneOf(['cn', 'san', 'fingerprint'], {
-        description: 'The name of the device: `cn` the common name, `san` a subject alternative name, `fingerprint` the SHA-256 of the certificate in hex.',
-        default: 'cn'
-      }),
-      san: Type.Optional(oneOf(['URI', 'DNS', 'email'], {
-        description: 'The type of the subject alternative name; the first one of it counts. Needed where `identity` is `san`.', example: 'URI'
-      }))
-    }),
-    clientId: Type.Optional(text({
-      description: 'The client identifiers that a user may take: `{username}` stands for its name, `*` at the end for anything. `clientId` of a user in the user file goes before. Without either, any.',
-      maxLength: 1024,
-      allowed: 'a text with `{username}`, and `*` at its end only',
-      example: '{username}'
-    })),
-    attempts: section('How often credentials may be wrong. Beyond it, connections are closed unlooked at for a while.', {
-      perUser: wholeNumber({
-        description: 'Failures of one user without consequence. One is forgiven every 30 s.', default: 10, minimum: 1, maximum: 100_000
-      }),
-      perAddress: wholeNumber({
-        description: 'The same for one address; of IPv6, the first 64 bits count. Users that got in from there before are judged by themselves.',
-        default: 50,
-        minimum: 1,
-        maximum: 1_000_000
-      }),
-      backoff: duration({
-        description: 'The first wait; doubled with each further failure.', default: 'PT1S', minimumMs: 10, maximumMs: 3_600_000
-      }),
-      backoffMax: duration({ description: 'Longest wait.', default: 'PT1M', minimumMs: 10, maximumMs: 86_400_000 })
-    }),
-    jwt: jwtSection,
-    http: hookSection,
-    permissions: Type.Optional(Type.Array(permission, {
-      description: 'Who may publish and subscribe what. Once it is given, nothing is allowed but what stands here; without it everything is.',
-      maxItems: 100_000,
-      example: [{ who: '*', publish: ['devices/{clientid}/#'], subscribe: ['commands/{clientid}/#'] }],
-      allowed: 'a list of permissions'
-    })),
-    permissionsFile: Type.Optional(text({
-      description: 'YAML file with `permissions:` and such a list, in the place of `permissions`. It can be read again while the program runs.',
-      allowed: 'a path',
-      example: 'permissions.yaml'
-    })),
-    deniedPublish: oneOf(['close', 'drop'], {
-      description: 'What becomes of a publish that is not permitted, which MQTT 3.1.1 has no answer for. `close`: its connection is closed; `drop`: it is acknowledged, counted, and goes nowhere.',
-      default: 'close'
-    })
-  }),
+  access: accessSection,
 
   limits: section('What one device, or all of them together, may take.', {
     connections: wholeNumber({

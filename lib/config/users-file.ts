@@ -76,7 +76,8 @@ export function toUsersError (file: string, error: unknown): MbsError {
 type AddMistake = (node: unknown, what: string) => void
 
 function entriesOf ({ document: { contents } }: UsersDocument, mistake: AddMistake): UserEntry[] {
-  if (contents === null) return []
+  // Of a file with nothing but `---`, the contents are an empty text.
+  if (contents === null || textOf(contents) === '') return []
   if (!isMap(contents)) {
     mistake(contents, 'the file has to consist of a section `users`')
     return []

@@ -7,7 +7,8 @@
  * and is tried again when the files change again. It knows no contents.
  */
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
-import type { ReloadKind, Telemetry } from '../telemetry/telemetry.ts'
+import type { ReloadKind } from '../telemetry/access-telemetry.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
 import { fingerprint } from './fingerprint.ts'
 
 /** Files that belong together, and who reads them. */

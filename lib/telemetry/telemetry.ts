@@ -4,35 +4,11 @@
  *
  * Never in a log: payloads, passwords. Never a label: client ids, topics, whatever a device chooses.
  */
-import type { Logger } from 'pino'
-import type { Registry } from 'prom-client'
 import { createError, type MbsError } from '../errors.ts'
+import type { QoS } from '../message.ts'
 import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
-import type { AuthMethod, QoS } from '../message.ts'
-import { createLogger, type LogOptions } from './logger.ts'
-import { createMetrics, type Metrics } from './metrics.ts'
-import { RateLimit } from './rate-limit.ts'
-
-/** Repeated messages of one kind are logged once in this time, in milliseconds, with the number left out. */
-const REPEAT_MS = 60_000
-
-/** Who a log line is about. */
-export interface ConnectionFields {
-  readonly listener?: string
-  readonly address?: string
-  readonly clientId?: string
-}
-
-/** What is in files that are read again; a label of a metric, so the list is closed. */
-export type ReloadKind = 'tls' | 'sink-ca' | 'users' | 'permissions' | 'jwks' | 'hook'
-
-/** What a log line about files that were read again says; never what is in them. */
-export interface ReloadFields {
-  readonly kind: ReloadKind
-  readonly what: string
-  readonly files: readonly string[]
-  readonly reason: string
-}
+import { AccessTelemetry } from './access-telemetry.ts'
+import type { ConnectionFields } from './telemetry-base.ts'
 
 /** What a log line about an event says; never its data. */
 export interface EventFields {
@@ -61,30 +37,16 @@ export interface Gauges {
   }
 }
 
-export class Telemetry {
-  readonly log: Logger
-  readonly #metrics: Metrics
-  readonly #limit = new RateLimit(REPEAT_MS)
-
-  constructor (options: LogOptions) {
-    this.log = createLogger(options)
-    this.#metrics = createMetrics()
-  }
-
-  /** What /metrics serves. */
-  get registry (): Registry {
-    return this.#metrics.registry
-  }
-
+export class Telemetry extends AccessTelemetry {
   /** Gives the gauges that are read on demand their sources. */
   observe (gauges: Gauges): void {
-    this.#metrics.gauges = gauges
+    this.metrics.gauges = gauges
   }
 
   // ---- life of the program -------------------------------------------------------------------------------------
 
   started (fields: { version: string, name: string }): void {
-    this.#metrics.buildInfo.labels(fields.version).set(1)
+    this.metrics.buildInfo.labels(fields.version).set(1)
     this.log.info(fields, 'mqtt-broker-source is up')
   }
 
@@ -107,181 +69,91 @@ export class Telemetry {
 
   /** Something failed that no one was waiting for. An operator must look at it. */
   unexpected (error: unknown, what: string): void {
-    this.#repeated(`unexpected ${what}`, (suppressed) => {
+    this.repeated(`unexpected ${what}`, (suppressed) => {
       this.log.error({ err: error, suppressed }, `unexpected failure: ${what}`)
     })
-  }
-
-  // ---- files ---------------------------------------------------------------------------------------------------
-
-  /** Files were read again, and what is in them is in force. */
-  reloaded (fields: ReloadFields): void {
-    this.#metrics.reloads.labels(fields.kind, 'ok').inc()
-    this.log.info(fields, 'read again')
-  }
-
-  /** Files were read again and cannot be used; what was in force stays. */
-  reloadFailed (error: MbsError, fields: ReloadFields): void {
-    this.#metrics.reloads.labels(fields.kind, 'failed').inc()
-    this.log.error({ code: error.code, ...fields, err: error, help: error.help }, error.message)
-  }
-
-  /**
-   * A listener has a certificate from now on, and revocation lists where it has any.
-   * @param expiry milliseconds since the epoch
-   */
-  tlsInForce (listener: string, expiry: { readonly certificate: number, readonly crl: number | undefined }): void {
-    this.#metrics.certificateExpiry.labels(listener).set(expiry.certificate / 1000)
-    if (expiry.crl === undefined) this.#metrics.crlExpiry.remove(listener)
-    else this.#metrics.crlExpiry.labels(listener).set(expiry.crl / 1000)
-  }
-
-  certificateExpires (fields: { listener: string, expiresAt: string }): void {
-    this.log.warn(fields, 'the certificate of this listener expires soon')
-  }
-
-  /** Devices that check it do not connect any more. */
-  certificateExpired (fields: { listener: string, expiresAt: string }): void {
-    this.log.error(fields, 'the certificate of this listener has expired')
-  }
-
-  /** OpenSSL trusts no client certificate of its authority any more. */
-  crlExpired (fields: { listener: string, expiresAt: string }): void {
-    this.log.error(fields, 'a revocation list of this listener has expired: no client certificate is accepted')
   }
 
   // ---- connections -----------------------------------------------------------------------------------------------
 
   connectionOpened (listener: string): void {
-    this.#metrics.connectionsOpened.labels(listener).inc()
-    this.#metrics.connections.labels(listener).inc()
+    this.metrics.connectionsOpened.labels(listener).inc()
+    this.metrics.connections.labels(listener).inc()
   }
 
   connectionClosed (listener: string): void {
-    this.#metrics.connections.labels(listener).dec()
+    this.metrics.connections.labels(listener).dec()
   }
 
   /** A device did what the protocol or a limit forbids, or its socket failed. `error.code` is the label. */
   connectionFailed (error: MbsError, fields: ConnectionFields): void {
-    this.#metrics.connectionErrors.labels(error.code).inc()
-    this.#repeated(error.code, (suppressed) => {
+    this.metrics.connectionErrors.labels(error.code).inc()
+    this.repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
     })
   }
 
   /** A socket ended or a client made Aedes close it, for a reason that has no code of ours. */
   connectionBroken (reason: string, fields: ConnectionFields): void {
-    this.#metrics.connectionErrors.labels('other').inc()
+    this.metrics.connectionErrors.labels('other').inc()
     this.log.debug({ ...fields, reason }, 'connection broken')
   }
 
   /** A device sends more in a second than it may: it is held back for a while, nothing is lost. */
   clientThrottled (limit: 'messages' | 'bytes', fields: ConnectionFields): void {
-    this.#metrics.throttled[limit]++
-    this.#repeated(`throttled ${limit}`, (suppressed) => {
+    this.metrics.throttled[limit]++
+    this.repeated(`throttled ${limit}`, (suppressed) => {
       this.log.warn({ limit, ...fields, suppressed }, 'a client sends more in a second than limits allow; it is held back')
     })
   }
 
   sessionStarted (fields: ConnectionFields): void {
-    this.#metrics.sessions.inc()
+    this.metrics.sessions.inc()
     this.log.debug(fields, 'session started')
   }
 
   sessionEnded (fields: ConnectionFields): void {
-    this.#metrics.sessions.dec()
+    this.metrics.sessions.dec()
     this.log.debug(fields, 'session ended')
-  }
-
-  // ---- access ----------------------------------------------------------------------------------------------------
-
-  /** A token was refused. @param fault one of a closed list */
-  tokenRefused (fault: string, fields: ConnectionFields): void {
-    this.#metrics.tokensRefused.labels(fault).inc()
-    this.log.debug({ fault, ...fields }, 'a token was refused')
-  }
-
-  tokenKeysLoaded (fields: { source: string, keys: number }): void {
-    this.#metrics.tokenKeyLoads.labels('loaded').inc()
-    this.log.debug(fields, 'the keys that tokens are checked with are loaded')
-  }
-
-  /** The URL of the keys could not be used. @param inForce keys of an earlier answer are still good */
-  tokenKeysFailed (error: MbsError, fields: { inForce: boolean }): void {
-    this.#metrics.tokenKeyLoads.labels('failed').inc()
-    this.#repeated(`${error.code} ${fields.inForce}`, (suppressed) => {
-      const line = { code: error.code, ...fields, help: error.help, suppressed }
-      if (fields.inForce) this.log.warn(line, error.message)
-      else this.log.error(line, error.message)
-    })
-  }
-
-  hookAnswered (answer: 'allow' | 'deny' | 'ignore'): void {
-    this.#metrics.hookRequests.labels(answer).inc()
-  }
-
-  /** The authentication hook told nothing, and its device was not let in. @param why one of a closed list */
-  hookFailed (error: MbsError, why: string): void {
-    this.#metrics.hookRequests.labels(why).inc()
-    this.#repeated(`${error.code} ${why}`, (suppressed) => {
-      this.log.error({ code: error.code, why, help: error.help, suppressed }, error.message)
-    })
-  }
-
-  authenticated (method: AuthMethod): void {
-    this.#metrics.authenticated.labels(method).inc()
-  }
-
-  /** Someone was not let in. `reason` is one of a closed list; the name only where such a user exists. */
-  authenticationRefused (error: MbsError, reason: string, fields: ConnectionFields & { username?: string }): void {
-    this.#metrics.authenticationRefused.labels(reason).inc()
-    this.#metrics.connectionErrors.labels(error.code).inc()
-    this.#repeated(`refused ${reason}`, (suppressed) => {
-      this.log.warn({ code: error.code, reason, ...fields, help: error.help, suppressed }, error.message)
-    })
-  }
-
-  usersLoaded (fields: { file: string, users: number }): void {
-    this.log.info(fields, 'users loaded')
   }
 
   // ---- publishes -------------------------------------------------------------------------------------------------
 
   publishReceived (qos: QoS): void {
-    this.#metrics.publishes[qos]++
+    this.metrics.publishes[qos]++
   }
 
   /** @param seconds from the arrival of the publish until it was durable, which is when its answer goes out */
   publishStored (seconds: number): void {
-    this.#metrics.stored++
-    this.#metrics.storeSeconds.observe(seconds)
+    this.metrics.stored++
+    this.metrics.storeSeconds.observe(seconds)
   }
 
   /** A retransmission at QoS 2 of what is stored already: answered, not stored again. */
   publishDuplicate (): void {
-    this.#metrics.duplicates++
+    this.metrics.duplicates++
   }
 
   /** Not stored, not acknowledged; the connection is closed so that the device sends it again. */
   publishRefused (error: MbsError, fields: ConnectionFields): void {
-    this.#metrics.refused.labels(error.code).inc()
-    this.#repeated(error.code, (suppressed) => {
+    this.metrics.refused.labels(error.code).inc()
+    this.repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
     })
   }
 
   /** Not stored and nobody to tell: QoS 0, which promises nothing. */
   publishDropped (error: MbsError, fields: ConnectionFields): void {
-    this.#metrics.dropped.labels(error.code).inc()
-    this.#repeated(`dropped ${error.code}`, (suppressed) => {
+    this.metrics.dropped.labels(error.code).inc()
+    this.repeated(`dropped ${error.code}`, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, `dropped at QoS 0: ${error.message}`)
     })
   }
 
   /** Not permitted, and dropped as `access.deniedPublish` says: acknowledged, not stored, sent to no one. */
   publishDenied (topic: string, fields: ConnectionFields): void {
-    this.#metrics.denied++
-    this.#repeated('dropped MBS_ERR_ACCESS_PUBLISH', (suppressed) => {
+    this.metrics.denied++
+    this.repeated('dropped MBS_ERR_ACCESS_PUBLISH', (suppressed) => {
       const { code, help, message } = createError('MBS_ERR_ACCESS_PUBLISH', { topic: JSON.stringify(topic) })
       this.log.warn({ code, ...fields, help, suppressed }, `dropped: ${message}`)
     })
@@ -289,53 +161,53 @@ export class Telemetry {
 
   /** A will that was not stored: its device is gone, the event is lost. */
   willLost (error: MbsError, fields: ConnectionFields): void {
-    this.#metrics.dropped.labels(error.code).inc()
-    this.#repeated(`will ${error.code}`, (suppressed) => {
+    this.metrics.dropped.labels(error.code).inc()
+    this.repeated(`will ${error.code}`, (suppressed) => {
       this.log.error({ code: error.code, ...fields, help: error.help, suppressed }, `a will was lost: ${error.message}`)
     })
   }
 
   /** A subscription was denied (SUBACK 0x80); its connection stays. */
   subscriptionRefused (error: MbsError, fields: ConnectionFields): void {
-    this.#metrics.subscriptionsRefused.labels(error.code).inc()
-    this.#repeated(error.code, (suppressed) => {
+    this.metrics.subscriptionsRefused.labels(error.code).inc()
+    this.repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
     })
   }
 
   /** A session that was to be kept is not: it ends with its connection. */
   sessionNotKept (error: MbsError, fields: ConnectionFields): void {
-    this.#metrics.sessionsNotKept.inc()
-    this.#repeated(error.code, (suppressed) => {
+    this.metrics.sessionsNotKept.inc()
+    this.repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
     })
   }
 
   /** A persistent session ended because its client did not come back. */
   sessionExpired (fields: { clientId: string, awayMs: number }): void {
-    this.#metrics.sessionsExpired.inc()
+    this.metrics.sessionsExpired.inc()
     this.log.debug(fields, 'session expired')
   }
 
   /** A message is not kept for a persistent session. Its event is not concerned. */
   messageNotKept (error: MbsError, fields: { clientId: string }): void {
-    this.#metrics.notKept++
-    this.#repeated(error.code, (suppressed) => {
+    this.metrics.notKept++
+    this.repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, error.message)
     })
   }
 
   /** A message was forwarded and not retained. Its event is not concerned. */
   retainedRefused (error: MbsError): void {
-    this.#metrics.retainedRefused++
-    this.#repeated(error.code, (suppressed) => {
+    this.metrics.retainedRefused++
+    this.repeated(error.code, (suppressed) => {
       this.log.warn({ code: error.code, help: error.help, suppressed }, error.message)
     })
   }
 
   /** A message was not sent to a subscriber, because its topic is not allowed to it. */
   deliveryDenied (): void {
-    this.#metrics.withheld++
+    this.metrics.withheld++
   }
 
   // ---- outbox ----------------------------------------------------------------------------------------------------
@@ -348,14 +220,14 @@ export class Telemetry {
 
   /** Stored events cannot be read any more. */
   eventsLost (count: number, reason: string): void {
-    this.#metrics.lost += count
+    this.metrics.lost += count
     const { code, help, message } = createError('MBS_ERR_OUTBOX_DAMAGED', { count, reason })
     this.log.error({ code, count, reason, help }, message)
   }
 
   outboxFailed (error: MbsError): void {
-    this.#metrics.storeFailures++
-    this.#repeated(error.code, (suppressed) => {
+    this.metrics.storeFailures++
+    this.repeated(error.code, (suppressed) => {
       this.log.error({ code: error.code, err: error, help: error.help, suppressed }, error.message)
     })
   }
@@ -366,79 +238,74 @@ export class Telemetry {
 
   /** The outbox is full: devices are held back from now on. */
   outboxFull (fields: { bytes: number, maxBytes: number }): void {
-    this.#repeated('outbox full', (suppressed) => {
+    this.repeated('outbox full', (suppressed) => {
       this.log.warn({ ...fields, suppressed }, 'the outbox is full: devices are held back until events are delivered')
     })
   }
 
   publishHeld (): void {
-    this.#metrics.held++
+    this.metrics.held++
   }
 
   // ---- delivery --------------------------------------------------------------------------------------------------
 
   /** There is no sink yet: events are stored and wait. */
   sinkMissing (): void {
-    this.#metrics.sinkConfigured.set(0)
+    this.metrics.sinkConfigured.set(0)
     this.log.warn('no sink is configured: events are stored and wait for one')
   }
 
   sinkConfigured (fields: { sink: string, destination: string }): void {
-    this.#metrics.sinkConfigured.set(1)
-    this.#metrics.sinkUp.labels(fields.sink).set(1)
+    this.metrics.sinkConfigured.set(1)
+    this.metrics.sinkUp.labels(fields.sink).set(1)
     this.log.info(fields, 'delivering')
   }
 
   /** Counts an attempt that failed; `delivered` counts the ones that did not. */
   attempt (sink: string, outcome: 'retry' | 'refused' | 'network'): void {
-    this.#metrics.attempts(sink)[outcome]++
+    this.metrics.attempts(sink)[outcome]++
   }
 
   /** @param seconds from the arrival of the publish until the sink took its event */
   delivered (sink: string, seconds: number): void {
-    this.#metrics.attempts(sink).delivered++
-    this.#metrics.deliverySeconds.observe(seconds)
+    this.metrics.attempts(sink).delivered++
+    this.metrics.deliverySeconds.observe(seconds)
   }
 
   /** An attempt failed and will be repeated. */
   attemptFailed (sink: string, fields: EventFields & { reason: string, attempts: number, delayMs: number }): void {
-    this.#metrics.retries.labels(sink).inc()
-    this.#repeated(`attempt ${sink}`, (suppressed) => {
+    this.metrics.retries.labels(sink).inc()
+    this.repeated(`attempt ${sink}`, (suppressed) => {
       this.log.warn({ sink, ...fields, suppressed }, 'the sink did not take an event; it is tried again')
     })
   }
 
   sinkDown (sink: string, fields: { destination: string, reason: string }): void {
-    this.#metrics.sinkUp.labels(sink).set(0)
+    this.metrics.sinkUp.labels(sink).set(0)
     this.log.warn({ sink, ...fields }, 'the sink takes nothing: probing it with one event at a time, nothing is lost')
   }
 
   sinkUp (sink: string, fields: { destination: string, downMs: number }): void {
-    this.#metrics.sinkUp.labels(sink).set(1)
+    this.metrics.sinkUp.labels(sink).set(1)
     this.log.info({ sink, ...fields }, 'the sink takes events again')
   }
 
   deadLettered (sink: string, fields: EventFields & { reason: 'answer' | 'attempts', code: number, attempts: number }): void {
-    this.#metrics.deadLettered.labels(sink, fields.reason).inc()
-    this.#repeated(`dead ${sink}`, (suppressed) => {
+    this.metrics.deadLettered.labels(sink, fields.reason).inc()
+    this.repeated(`dead ${sink}`, (suppressed) => {
       this.log.error({ sink, ...fields, suppressed }, 'the sink does not take this event; it is kept as dead letter')
     })
   }
 
   /** The dead-letter sink took a dead letter. */
   deadLetterForwarded (sink: string): void {
-    this.#metrics.deadLettersForwarded.labels(sink).inc()
+    this.metrics.deadLettersForwarded.labels(sink).inc()
   }
 
   /** The dead-letter sink did not take a dead letter; it stays on disk. */
   deadLetterFailed (sink: string, fields: { destination: string, reason: string }): void {
-    this.#repeated(`dead letter sink ${sink}`, (suppressed) => {
+    this.repeated(`dead letter sink ${sink}`, (suppressed) => {
       this.log.warn({ sink, ...fields, suppressed }, 'the dead-letter sink did not take a dead letter; it stays on disk')
     })
-  }
-
-  #repeated (kind: string, write: (suppressed: number | undefined) => void): void {
-    const suppressed = this.#limit.take(kind)
-    if (suppressed !== false) write(suppressed === 0 ? undefined : suppressed)
   }
 }

@@ -7,7 +7,8 @@ const codes = (access: object) =>
 const jwt = (settings: object) => codes({ jwt: { audience: 'mqtt', ...settings } })
 
 test('without a section there is no method', async (t) => {
-  t.strictSame(loadConfig({ env: {} }).config.access, {})
+  const { access } = loadConfig({ env: {} }).config
+  t.strictSame([access.jwt, access.http], [undefined, undefined])
 })
 
 test('tokens have keys from one place and an audience', async (t) => {

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { createError } from '../../../lib/errors.ts'
+import { AccessTelemetry } from '../../../lib/telemetry/access-telemetry.ts'
 import { Telemetry } from '../../../lib/telemetry/telemetry.ts'
 import { createTestTelemetry } from '../../support/log-lines.ts'
 import { parseMetrics, sampleOf } from '../../support/prometheus.ts'
@@ -329,8 +330,9 @@ for (const [name, { call, log, metrics = {} }] of Object.entries(rules)) {
 }
 
 test('every function that tells what happened has its rule above', async (t) => {
-  const others = ['constructor', 'registry', 'observe']
-  const functions = Object.getOwnPropertyNames(Telemetry.prototype).filter((name) => !others.includes(name))
+  const others = ['constructor', 'observe']
+  const functions = [Telemetry, AccessTelemetry]
+    .flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype)).filter((name) => !others.includes(name))
   t.strictSame(functions.filter((name) => rules[name] === undefined), [])
 })
 

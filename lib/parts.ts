@@ -1,0 +1,110 @@
+/**
+ * The parts of a source as its settings ask for them: outbox, sinks, the transport of a listener. Used by source.ts,
+ * which puts them together, and by maintenance.ts. Nothing is opened here.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { separateFamilies } from './config/addresses.ts'
+import type { Config, ListenerConfig } from './config/schema.ts'
+import { createError, reasonOf } from './errors.ts'
+import { createDiskOutbox } from './outbox/disk.ts'
+import { createMemoryOutbox } from './outbox/memory.ts'
+import type { Outbox } from './outbox/outbox.ts'
+import { createDisplaySink } from './sink/display-sink.ts'
+import { createHttpSink } from './sink/http-sink.ts'
+import type { Sink } from './sink/sink.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
+import { VERSION } from './version.ts'
+
+/** The names of the sinks: of their cursors on disk, and labels of their metrics. */
+export const SINK_NAME = 'default'
+const DEAD_LETTER_SINK_NAME = 'dead-letters'
+
+/** What nobody has to choose about an outbox. */
+const OUTBOX = {
+  /** Newest events also kept in memory, so that a sink which keeps up never makes the disk read. */
+  tailCacheBytes: 1024 * 1024,
+  /** How often a disk that failed is tried again. */
+  reopenMinMs: 500,
+  reopenMaxMs: 10_000
+} as const
+
+/** The outbox that a configuration asks for; not opened. */
+export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry): Outbox {
+  const { tailCacheBytes, reopenMinMs, reopenMaxMs } = OUTBOX
+  const options = {
+    maxBytes: outbox.maxBytes,
+    holdTimeoutMs: outbox.holdTimeout,
+    receiptLimit: outbox.receipts,
+    tailCacheBytes,
+    reopenMinMs,
+    reopenMaxMs,
+    telemetry
+  }
+  switch (outbox.store) {
+    case 'disk': return createDiskOutbox({ ...options, directory: outboxDirectory({ dataDir }) })
+    case 'memory': return createMemoryOutbox(options)
+  }
+}
+
+/** Where the outbox lies on disk. */
+export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
+  return join(dataDir, 'outbox')
+}
+
+/** Where and how a listener listens. */
+export function transportOf (listener: ListenerConfig, all: readonly ListenerConfig[]) {
+  const { protocol, host, port, socket, socketMode, tls, path, origins, proxyProtocol } = listener
+  return {
+    protocol,
+    host,
+    port,
+    ipv6Only: all.some((other) => other.port === port && separateFamilies(listener, other)),
+    unixSocket: socket === undefined
+      ? undefined
+      : { path: socket, ...(socketMode !== undefined && { mode: Number.parseInt(socketMode, 8) }) },
+    tls,
+    webSocket: path === undefined ? undefined : { path, origins: origins ?? [] },
+    proxyProtocol
+  }
+}
+
+/** Undefined: events wait until there is a sink. */
+export function createSink ({ sink, delivery }: Config): Sink | undefined {
+  if (sink.kind === 'display') return createDisplaySink({ name: SINK_NAME, stream: process.stdout })
+  if (sink.url === undefined) return undefined
+  return httpSink(SINK_NAME, sink.url, [...readCa(sink.ca), ...caTexts(sink)], sink, delivery.concurrency)
+}
+
+export function caTexts ({ caText }: Config['sink']): string[] {
+  return caText === undefined ? [] : [caText]
+}
+
+/** One connection: dead letters are few and sent one after the other. */
+export function createDeadLetterSink ({ sink, delivery: { deadLetterSink } }: Config): Sink | undefined {
+  if (deadLetterSink === undefined) return undefined
+  return httpSink(DEAD_LETTER_SINK_NAME, deadLetterSink.url, readCa(deadLetterSink.ca), sink, 1)
+}
+
+function httpSink (name: string, url: string, ca: string[], settings: Config['sink'], connections: number): Sink {
+  return createHttpSink({
+    name,
+    url,
+    ca,
+    connections,
+    contentMode: settings.contentMode,
+    timeoutMs: settings.timeout,
+    keepAliveMs: settings.keepAlive,
+    socketMaxAgeMs: settings.socketMaxAge,
+    userAgent: `mqtt-broker-source/${VERSION}`
+  })
+}
+
+export function readCa (file: string | undefined): string[] {
+  if (file === undefined) return []
+  try {
+    return [readFileSync(file, 'utf8')]
+  } catch (error) {
+    throw createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
+  }
+}
