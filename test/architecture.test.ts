@@ -19,9 +19,10 @@ interface Row {
 }
 
 /** What every stage may import: the nouns, the errors, telemetry. */
-const COMMON = ['lib/message.ts', 'lib/errors.ts', 'lib/version.ts', 'lib/telemetry/']
+const COMMON = ['lib/message.ts', 'lib/errors.ts', 'lib/version.ts', 'lib/telemetry/', 'lib/address-key.ts']
 
 const PLAN: readonly Row[] = [
+  { place: 'lib/address-key.ts' },
   { place: 'lib/error-table.ts' },
   { place: 'lib/errors.ts', lib: ['lib/error-table.ts'] },
   { place: 'lib/message.ts' },

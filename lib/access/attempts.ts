@@ -6,7 +6,7 @@
  * its neighbors behind the same address keep it out. A success undoes no failure, whose ever; time alone does.
  */
 import { createHash } from 'node:crypto'
-import { addressKey } from './address-key.ts'
+import { addressKey } from '../address-key.ts'
 import { FailureCounter } from './failure-counter.ts'
 
 /** Longer names are counted under their digest, so that a key has a bound. */

@@ -5,7 +5,7 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Credentials } from '../message.ts'
-import { addressKey } from './address-key.ts'
+import { addressKey } from '../address-key.ts'
 import type { HashSlots } from './hash-slots.ts'
 import type { AuthenticationMethod, MethodResult } from './method.ts'
 import { dummyHash, verifyPassword } from './password.ts'

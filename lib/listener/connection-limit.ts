@@ -4,7 +4,7 @@
  *
  * The two are taken apart: behind a proxy the address is known only when the proxy has named it.
  */
-import { addressKey } from './address-key.ts'
+import { addressKey } from '../address-key.ts'
 
 export class ConnectionLimit {
   readonly max: number

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { addressKey } from '../../../lib/access/address-key.ts'
+import { addressKey } from '../../../lib/address-key.ts'
 import { Attempts } from '../../../lib/access/attempts.ts'
 import { FailureCounter } from '../../../lib/access/failure-counter.ts'
 

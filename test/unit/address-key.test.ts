@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { addressKey } from '../../../lib/listener/address-key.ts'
+import { addressKey } from '../../lib/address-key.ts'
 
 test('an IPv4 address counts by itself, in its IPv6 form as well', async (t) => {
   t.equal(addressKey('192.0.2.1'), '192.0.2.1')

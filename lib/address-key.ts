@@ -1,6 +1,6 @@
 /**
- * Under which name connections of an address are counted. Pure. One customer, one machine even, has a whole /64 of
- * IPv6 to choose addresses from, so that a network counts there as an address does in IPv4.
+ * Under which name an address is counted: its connections, and its attempts to get in. Pure. One customer, one machine
+ * even, has a whole /64 of IPv6 to choose addresses from, so that a network counts there as an address does in IPv4.
  */
 import { isIPv6 } from 'node:net'
 
