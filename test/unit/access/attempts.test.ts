@@ -1,5 +1,4 @@
 import { test } from 'tap'
-import { addressKey } from '../../../lib/address-key.ts'
 import { Attempts } from '../../../lib/access/attempts.ts'
 import { FailureCounter } from '../../../lib/access/failure-counter.ts'
 
@@ -127,12 +126,4 @@ test('what is remembered has a bound, and the key unheard of for longest goes fi
   t.equal(counter.size, 20_000)
   t.equal(counter.isBlocked('1'), false)
   t.equal(counter.isBlocked('0'), true)
-})
-
-test('an address is counted as what one customer has', async (t) => {
-  for (const [address, key] of [
-    ['10.0.0.1', '10.0.0.1'], ['::ffff:10.0.0.1', '10.0.0.1'], ['::FFFF:10.0.0.1', '10.0.0.1'], ['::1', '0:0:0:0::/64'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'], ['2001:db8:1:2::', '2001:db8:1:2::/64'], ['2001:0DB8:0001:2::9', '2001:db8:1:2::/64'],
-    ['2001:db8::1', '2001:db8:0:0::/64'], ['fe80::1%eth0', 'fe80:0:0:0::/64'], ['64:ff9b::10.0.0.1', '64:ff9b:0:0::/64'], ['unknown', 'unknown']
-  ] as const) t.equal(addressKey(address), key, address)
 })
