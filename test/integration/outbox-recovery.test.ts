@@ -205,8 +205,15 @@ void test('finds a table that is gone, and keeps what the others hold', async (t
     await Promise.all(rangeOf(number, number + 9).map((n) => before.outbox.append(eventOf(n, { data }))))
   }
   await before.outbox.close()
-  rmSync(filesOf(directory, '.ldb')[1] as string)
-  const { outbox, recovery } = await openDisk(t, directory)
+  // One that a compaction has replaced may still lie there; nobody misses it.
+  let opened: Awaited<ReturnType<typeof openDisk>> | undefined
+  for (const table of filesOf(directory, '.ldb').slice(1)) {
+    await opened?.outbox.close()
+    rmSync(table, { force: true })
+    opened = await openDisk(t, directory)
+    if (opened.recovery.damage !== undefined) break
+  }
+  const { outbox, recovery } = opened!
   t.match(recovery, { nextSequence: 1001, damage: /repaired/ })
   const { ids, lost } = await readAll(outbox)
   t.ok(lost > 0 && ids.length > 0)
