@@ -101,6 +101,10 @@ export const table = {
     message: 'Nothing arrived for 1.5 times the keep alive of {keepAliveSeconds} s; it was closed [MQTT-3.1.2-24].',
     help: 'Check the network; the client has to send PINGREQ within its keep alive time.'
   },
+  MBS_ERR_GATE_SLOW_READER: {
+    message: 'The client does not read what is sent to it: {reason}; the connection was closed.',
+    help: 'Check the network and whether the client keeps up; let it subscribe to less, or raise limits.unreadBytes for bursts.'
+  },
   MBS_ERR_GATE_SUBSCRIPTIONS: {
     message: 'A SUBSCRIBE or UNSUBSCRIBE has more than limits.subscriptionsPerPacket ({max}) topic filters; the connection was closed.',
     help: 'Subscribe and unsubscribe in several packets, or raise limits.subscriptionsPerPacket.'
@@ -165,10 +169,6 @@ export const table = {
   MBS_ERR_BROKER_PROTOCOL: {
     message: 'The client did what MQTT does not allow: {reason}; the connection was closed.',
     help: 'Check the client, or report it to its makers: the reason says which rule it broke.'
-  },
-  MBS_ERR_BROKER_DRAIN: {
-    message: 'The client did not take the messages of its subscriptions for {timeoutMs} ms; the connection was closed.',
-    help: 'Check the network and whether the client keeps up; subscribe to less.'
   },
   MBS_ERR_BROKER_UNAVAILABLE: {
     message: 'The broker cannot store publishes at the moment; the connection was closed.',

@@ -41,7 +41,7 @@ const FIXED = {
   /** A will that could not be stored is tried again after this, and then twice as long; so many at a time. */
   willRetryMs: 500,
   maxWaitingWills: 10_000,
-  /** How long a subscriber may take nothing that is sent to it. */
+  /** How long a client may take nothing that is sent to it. */
   drainTimeoutMs: 10_000
 } as const
 
@@ -221,8 +221,7 @@ export class Source {
       limits: {
         ...limits,
         connectTimeoutMs: connectTimeout,
-        sessionExpiryMs: sessionExpiry,
-        drainTimeoutMs: FIXED.drainTimeoutMs
+        sessionExpiryMs: sessionExpiry
       },
       telemetry: this.#telemetry
     })
@@ -241,6 +240,8 @@ export class Source {
         bytesPerSecond: limits.bytesPerSecond,
         connectTimeoutMs: limits.connectTimeout,
         packetTimeoutMs: limits.packetTimeout,
+        unreadBytes: limits.unreadBytes,
+        drainTimeoutMs: FIXED.drainTimeoutMs,
         subscriptionsPerPacket: limits.subscriptionsPerPacket
       },
       connections,

@@ -13,6 +13,8 @@ export type ForwardPacket = Parameters<Aedes['authorizeForward']>[1]
 
 export interface AedesClient extends Omit<Client, 'conn' | 'clean'> {
   readonly conn: Connection
+  /** By topic filter. */
+  readonly subscriptions: Readonly<Record<string, { readonly qos: QoS }>>
   /** The session ends with its connection. */
   clean: boolean
 }
@@ -69,6 +71,7 @@ export interface StoredPacket {
 export interface RetainedPackets {
   storeRetained (packet: StoredPacket): Promise<void>
   createRetainedStream (filter: string): Readable
+  /** For one SUBSCRIBE, in the same step after the event `subscribe`; read as fast as it is handed out. */
   createRetainedStreamCombi (filters: readonly string[]): Readable
 }
 
@@ -89,7 +92,8 @@ export interface OutgoingPackets {
   /** Notes the packet identifier of a message, or that PUBREL has taken its place. Rejecting closes the connection. */
   outgoingUpdate (client: { id: string }, packet: OutgoingPacket): Promise<void>
   outgoingClearMessageId (client: { id: string }, packet: OutgoingPacket): Promise<OutgoingPacket | undefined>
-  outgoingStream (client: { id: string }): Readable
+  /** What a client gets that has come back; read as fast as it is handed out. */
+  outgoingStream (client: AedesClient): Readable
 }
 
 /** Where Aedes keeps the subscriptions of persistent sessions. */
@@ -98,16 +102,6 @@ export interface SubscriptionStore {
   removeSubscriptions (client: AedesClient, filters: readonly string[]): Promise<void>
   /** A session begins anew. */
   cleanSubscriptions (client: { id: string }): Promise<void>
-}
-
-export interface Subscription {
-  readonly topic: string
-}
-
-/** Where Aedes keeps the subscriptions of persistent sessions. */
-export interface KeptSubscriptions {
-  addSubscriptions (client: AedesClient, subscriptions: readonly Subscription[]): Promise<void>
-  removeSubscriptions (client: AedesClient, topics: readonly string[]): Promise<void>
 }
 
 export interface AedesInternals {

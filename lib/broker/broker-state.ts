@@ -4,13 +4,16 @@
  */
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesInternals } from './aedes-types.ts'
-import type { StateLimits } from './contract.ts'
+import type { Connection, StateLimits } from './contract.ts'
 import { IdentityLimit } from './identity-limit.ts'
 import { OutgoingQueues } from './outgoing-queues.ts'
 import { RetainedMessages } from './retained-messages.ts'
 import { Sessions } from './sessions.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { UnreleasedPublishes } from './unreleased-publishes.ts'
+
+/** In the place of the QoS that was granted [MQTT-3.9.3-2]. */
+const REFUSED = 0x80
 
 /** How much of it there is; bytes with what keeping them costs. */
 export interface BrokerStats {
@@ -58,6 +61,12 @@ export class BrokerState {
     this.#retained.attach(persistence)
     this.subscriptions.attach(persistence)
     this.sessions.attach(persistence)
+  }
+
+  /** Some of these filters were granted, or none; the retained messages of those that were are searched next. */
+  subscribed (connection: Connection, granted: ReadonlyArray<{ readonly qos: number }>): void {
+    this.#retained.subscribed(connection)
+    if (granted.every(({ qos }) => qos === REFUSED)) connection.subscribeSettled()
   }
 
   stats (): BrokerStats {

@@ -47,8 +47,6 @@ export interface BrokerOptions {
   readonly limits: BrokerLimits & StateLimits & {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
     readonly connectTimeoutMs: number
-    /** How long a subscriber may take nothing before its connection is closed. */
-    readonly drainTimeoutMs: number
   }
   readonly telemetry: Telemetry
 }
@@ -69,7 +67,7 @@ export interface Broker {
 /** Makes the broker and starts it. */
 export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const { limits, permissions, telemetry } = options
-  const connections = new ConnectionErrors(telemetry, limits.drainTimeoutMs)
+  const connections = new ConnectionErrors(telemetry)
   const kept = new BrokerState(limits, telemetry)
   const { sessions, subscriptions, unreleased } = kept
   const identities = new Identities()
@@ -89,7 +87,6 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const aedes = await Aedes.createBroker(toAedesOptions({
     concurrency: CONCURRENT_MESSAGES,
     connectTimeout: limits.connectTimeoutMs * 2,
-    drainTimeout: limits.drainTimeoutMs,
     maxInflightInbound: MAX_UNRELEASED,
     maxTopicLevels: AEDES_TOPIC_LEVELS
   }, {
@@ -123,6 +120,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     sessions.started(client as unknown as AedesClient)
     connections.started(client)
   })
+  aedes.on('subscribe', (subscriptions, client) => { kept.subscribed(gateOf(client), subscriptions) })
   aedes.on('unsubscribe', (filters, client) => { subscriptions.release(client as unknown as AedesClient, filters) })
   aedes.on('clientDisconnect', (client) => { connections.ended(client) })
   aedes.on('clientError', (client, error) => { connections.failed(client, error) })
@@ -188,13 +186,11 @@ class AedesBroker implements Broker {
 /** Tells telemetry what became of connections, each thing once: Aedes may raise one error hundreds of times. */
 class ConnectionErrors {
   readonly #telemetry: Telemetry
-  readonly #drainTimeoutMs: number
   readonly #told = new WeakSet<object>()
   readonly #sessions = new WeakSet<object>()
 
-  constructor (telemetry: Telemetry, drainTimeoutMs: number) {
+  constructor (telemetry: Telemetry) {
     this.#telemetry = telemetry
-    this.#drainTimeoutMs = drainTimeoutMs
   }
 
   started (client: Client): void {
@@ -218,10 +214,7 @@ class ConnectionErrors {
     const fields = fieldsOf(client)
     if (isMbsError(error)) this.#telemetry.connectionFailed(error, fields)
     else if ('syscall' in error || error.message === 'connection closed') this.#telemetry.connectionBroken(reasonOf(error), fields)
-    else if (error.message === 'drain timeout') {
-      const details = { timeoutMs: this.#drainTimeoutMs }
-      this.#telemetry.connectionFailed(createError('MBS_ERR_BROKER_DRAIN', details, error), fields)
-    } else {
+    else {
       const details = { reason: reasonOf(error) }
       this.#telemetry.connectionFailed(createError('MBS_ERR_BROKER_PROTOCOL', details, error), fields)
     }

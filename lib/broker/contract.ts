@@ -30,8 +30,14 @@ export interface Connection extends Duplex {
   publishStored (): void
   /** One publish of this connection has been handed to all its subscribers, or will be to none. */
   publishForwarded (): void
+  /** One SUBSCRIBE has been answered, and the retained messages that it asks for have been sent. */
+  subscribeSettled (): void
   /** Lets no further publish through. */
   quiesce (): void
+  /** True while more waits for the device than may: it does not read as fast as messages come. */
+  readonly full: boolean
+  /** Resolves when little waits for the device, or it has gone. */
+  room (): Promise<void>
 }
 
 /** What became of a publish. */

@@ -8,7 +8,8 @@
  */
 import { Readable } from 'node:stream'
 import { createError, type MbsError } from '../errors.ts'
-import type { OutgoingPacket, OutgoingPackets, StoredPacket } from './aedes-types.ts'
+import type { AedesClient, OutgoingPacket, OutgoingPackets, StoredPacket } from './aedes-types.ts'
+import type { Connection } from './contract.ts'
 import { ownCopyOf } from './payload.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
@@ -132,9 +133,9 @@ export class OutgoingQueues implements OutgoingPackets {
     return kept
   }
 
-  /** What waits now, oldest first. */
-  outgoingStream ({ id }: { id: string }): Readable {
-    return Readable.from([...this.#queues.get(id)?.packets.values() ?? []])
+  /** What waits now, oldest first; no faster than its client takes it. */
+  outgoingStream ({ id, conn }: Pick<AedesClient, 'id' | 'conn'>): Readable {
+    return Readable.from(pace([...this.#queues.get(id)?.packets.values() ?? []], conn))
   }
 
   #keep (clientId: string, packet: StoredPacket): void {
@@ -165,6 +166,14 @@ export class OutgoingQueues implements OutgoingPackets {
   #addBytes (queue: Queue, bytes: number): void {
     queue.bytes += bytes
     this.#bytes += bytes
+  }
+}
+
+/** Where the connection has gone, the next one is handed out all the same: writing it fails, which ends it in order. */
+async function * pace (packets: readonly Kept[], connection: Connection): AsyncGenerator<Kept> {
+  for (const packet of packets) {
+    await connection.room()
+    yield packet
   }
 }
 

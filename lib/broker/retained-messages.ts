@@ -3,12 +3,14 @@
  * not retained; replacing one and deleting one (an empty payload) make room [MQTT-3.3.1-10].
  *
  * Stands in for that part of Aedes' persistence, which is not bounded, and which compares a new subscription with all
- * retained messages in one step: here a search takes many short ones, one search after the other.
+ * retained messages in one step: here a search takes many short ones, one search after the other. A client has one
+ * search at a time, which goes on as the client takes what was found.
  */
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createError, type MbsError } from '../errors.ts'
 import type { RetainedPackets, StoredPacket } from './aedes-types.ts'
+import type { Connection } from './contract.ts'
 import { hasWildcard, matchesFilter } from './topics.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
@@ -27,6 +29,8 @@ export class RetainedMessages {
   readonly #messages = new Map<string, StoredPacket>()
   #bytes = 0
   #turn: Promise<void> = Promise.resolve()
+  /** Who subscribed last. */
+  #subscriber: Connection | undefined
 
   /** @param refused told MBS_ERR_LIMIT_RETAINED for each message that is not retained */
   constructor (limits: RetainedLimits, refused: (error: MbsError) => void) {
@@ -47,7 +51,12 @@ export class RetainedMessages {
   attach (persistence: RetainedPackets): void {
     persistence.storeRetained = async (packet) => { this.store(packet) }
     persistence.createRetainedStream = (filter) => Readable.from(this.find([filter]))
-    persistence.createRetainedStreamCombi = (filters) => Readable.from(this.find(filters))
+    persistence.createRetainedStreamCombi = (filters) => Readable.from(this.find(filters, this.#subscriber))
+  }
+
+  /** A client has subscribed: the search that begins in the same step is for it. */
+  subscribed (connection: Connection): void {
+    this.#subscriber = connection
   }
 
   /** Retains a message, replaces the one of its topic, or, being empty, deletes that. */
@@ -75,20 +84,33 @@ export class RetainedMessages {
     }
   }
 
-  /** The messages that these filters match, filter by filter. */
-  async * find (filters: readonly string[]): AsyncGenerator<StoredPacket> {
+  /**
+   * The messages that these filters match, filter by filter.
+   * @param subscriber for whom; it is told when the search has ended
+   */
+  async * find (filters: readonly string[], subscriber?: Connection): AsyncGenerator<StoredPacket> {
     for (const filter of filters) {
-      if (!hasWildcard(filter)) {
-        const packet = this.#messages.get(filter)
-        if (packet !== undefined) yield packet
-        continue
+      for await (const packet of this.#matching(filter, subscriber)) {
+        await subscriber?.room()
+        yield packet
       }
-      const levels = filter.split('/')
-      let compared = 0
-      for (const [topic, packet] of this.#messages) {
-        if (++compared % TOPICS_A_TURN === 0) await this.#nextTurn()
-        if (matchesFilter(levels, topic)) yield packet
-      }
+    }
+    subscriber?.subscribeSettled()
+  }
+
+  /** Ends early where nobody waits for it any more. */
+  async * #matching (filter: string, subscriber: Connection | undefined): AsyncGenerator<StoredPacket> {
+    if (!hasWildcard(filter)) {
+      const packet = this.#messages.get(filter)
+      if (packet !== undefined) yield packet
+      return
+    }
+    const levels = filter.split('/')
+    let compared = 0
+    for (const [topic, packet] of this.#messages) {
+      if (++compared % TOPICS_A_TURN === 0) await this.#nextTurn()
+      if (subscriber?.destroyed === true) return
+      if (matchesFilter(levels, topic)) yield packet
     }
   }
 

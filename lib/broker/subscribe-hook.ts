@@ -4,6 +4,7 @@
  * That Aedes keeps no denied filter for a persistent session is seen to in subscriptions.ts.
  */
 import { createError, type MbsError } from '../errors.ts'
+import type { QoS } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, SubscriptionStore } from './aedes-types.ts'
 import type { BrokerLimits, Permissions } from './contract.ts'
@@ -52,9 +53,27 @@ export class SubscribeHook {
     const { identities, permissions, telemetry } = this.#options
     const { topic } = packet
     if (isReserved(topic)) return null
-    if (permissions.mayReceive(identities.of(client as unknown as AedesClient), topic)) return packet
-    telemetry.deliveryDenied()
-    return null
+    if (!permissions.mayReceive(identities.of(client as unknown as AedesClient), topic)) {
+      telemetry.deliveryDenied()
+      return null
+    }
+    // What is retained, or was kept and has its identifier by now, is sent as there is room for it.
+    if (packet.retain || (packet as { messageId?: number }).messageId !== undefined) return packet
+    return this.#hasRoom(client as unknown as AedesClient, packet.qos) ? packet : null
+  }
+
+  /**
+   * Who does not read fast enough goes without, where QoS 0 is all that it asked for; else its connection is closed,
+   * and a persistent session gets the rest when it comes back. Nobody waits for it.
+   */
+  #hasRoom (client: AedesClient, qos: QoS): boolean {
+    if (!client.conn.full) return true
+    if (qos === 0 || Object.values(client.subscriptions).every((subscription) => subscription.qos === 0)) {
+      this.#options.telemetry.deliveryDropped()
+      return false
+    }
+    client.conn.destroy(createError('MBS_ERR_GATE_SLOW_READER', { reason: 'more waits for it than limits.unreadBytes' }))
+    return true
   }
 
   /** MBS_ERR_BROKER_FILTER, MBS_ERR_ACCESS_SUBSCRIBE. */

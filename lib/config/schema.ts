@@ -67,15 +67,21 @@ export const configSchema = Type.Object({
     }),
     messagesPerSecond: wholeNumber({
       description: 'Publishes of one client in a second; what is above it waits at the client, nothing is dropped. 0: no limit.',
-      default: 0,
+      default: 5000,
       minimum: 0,
       maximum: 1_000_000
     }),
     bytesPerSecond: size({
       description: 'Bytes that are read from one client in a second; what is above it waits at the client. 0: no limit.',
-      default: '0',
+      default: '16MiB',
       minimumBytes: 0,
       maximumBytes: 16 * 1024 ** 3
+    }),
+    unreadBytes: size({
+      description: 'Bytes that may wait for one client that does not read as fast as messages come. Beyond it, messages at QoS 0 are not sent to it; if it has subscriptions at QoS 1 or 2, its connection is closed instead.',
+      default: '1MiB',
+      minimumBytes: 65_536,
+      maximumBytes: 1024 ** 3
     }),
     connectTimeout: duration({
       description: 'Time from the connection until its session is established.', default: 'PT10S', minimumMs: 100, maximumMs: 300_000

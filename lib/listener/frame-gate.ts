@@ -2,10 +2,10 @@
  * The frame gate: a stream between a device's socket and the broker that bounds what a device can make the broker do.
  *
  * On the way in, bytes pass as they come, packet by packet: CONNECT first and nothing else before the session is
- * accepted, no packet that is too large or malformed, at most `inflightPerClient` publishes that are not settled, and
- * no more in a second than the rates allow. Beyond that it reads nothing, and TCP holds the device back. PINGREQ is
- * answered here: the broker reads nothing dependably while publishes wait. On the way out, it adds PINGRESP between
- * packets and waits for the socket.
+ * accepted, no packet that is too large or malformed, at most `inflightPerClient` publishes and one SUBSCRIBE that are
+ * not settled, and no more in a second than the rates allow. Beyond that it reads nothing, and TCP holds the device
+ * back. PINGREQ is answered here: the broker reads nothing dependably while publishes wait. The way out is that of
+ * outbound.ts.
  *
  * It knows no topics, reassembles no packet, and holds at most one chunk of the socket.
  */
@@ -15,17 +15,15 @@ import type { PeerCertificate } from '../message.ts'
 import { Deadlines } from './deadlines.ts'
 import { FrameScanner, type ScanLimits } from './frame-scanner.ts'
 import { closeGently } from './linger.ts'
-import { OutboundFrames } from './outbound-frames.ts'
-import { CONNECT, isFirstByteOfClient, PINGREQ, PINGRESP, PUBLISH } from './packet-types.ts'
+import { Outbound } from './outbound.ts'
+import { CONNECT, isFirstByteOfClient, PINGREQ, PUBLISH, SUBSCRIBE } from './packet-types.ts'
 import { createRates, type RateLimits, type Rates, type ReachedRate } from './rates.ts'
 import type { Transport } from './transport.ts'
 
 /** Bytes that may wait for the broker before the socket is paused. */
 const INBOUND_BYTES = 64 * 1024
-/** Writes up to this size together are joined: copying them costs less than many pieces do. */
-const JOIN_BYTES = 64 * 1024
-/** PINGRESPs owed to a device that does not read; more are not remembered. */
-const MAX_PONGS = 64
+/** So that Node never tells the broker to wait; see outbound.ts. */
+const NEVER_FULL = Number.MAX_SAFE_INTEGER
 
 export interface GateLimits extends ScanLimits, RateLimits {
   /** Publishes that may be under way at a time. */
@@ -34,6 +32,10 @@ export interface GateLimits extends ScanLimits, RateLimits {
   readonly connectTimeoutMs: number
   /** From the first byte of a packet to its last. */
   readonly packetTimeoutMs: number
+  /** Bytes that may wait for a device that does not read as fast as messages come. */
+  readonly unreadBytes: number
+  /** How long a device may read nothing while something waits for it. */
+  readonly drainTimeoutMs: number
 }
 
 /** What a log line says of a connection. */
@@ -70,14 +72,14 @@ export interface FrameGateOptions {
 /**
  * One device's connection as the broker sees it. Destroyed with an MbsError where the device broke a rule:
  * MBS_ERR_GATE_CONNECT_EXPECTED, _CONNECT_TIMEOUT, _KEEPALIVE, _MALFORMED, _PACKET_TIMEOUT, _PACKET_TOO_LARGE,
- * _SUBSCRIPTIONS.
+ * _SLOW_READER, _SUBSCRIPTIONS.
  */
 export class FrameGate extends Duplex {
   readonly facts: ConnectionFacts
   readonly peer: PeerFacts
   readonly #socket: Transport
   readonly #scanner: FrameScanner
-  readonly #outbound = new OutboundFrames()
+  readonly #outbound: Outbound
   readonly #deadlines: Deadlines
   /** Undefined where no rate is limited. */
   readonly #rates: Rates | undefined
@@ -94,12 +96,12 @@ export class FrameGate extends Duplex {
   /** The device closed its side; and the broker has been told. */
   #ended = false
   #endPassed = false
-  #pongsOwed = 0
-  #drained: (() => void) | undefined
+  /** A SUBSCRIBE was passed on that is not settled. */
+  #subscribing = false
   #abrupt = false
 
   constructor ({ socket, openedAt = performance.now(), facts, peer, limits, rateReached }: FrameGateOptions) {
-    super({ readableHighWaterMark: INBOUND_BYTES })
+    super({ readableHighWaterMark: INBOUND_BYTES, writableHighWaterMark: NEVER_FULL })
     this.facts = facts
     this.peer = peer
     this.#socket = socket
@@ -113,11 +115,21 @@ export class FrameGate extends Duplex {
       expired: (error) => { this.#fail(error) }
     })
     this.#rates = createRates(limits, { reached: (limit) => rateReached?.(limit), goOn: () => { this.#goOn() } })
+    this.#outbound = new Outbound({
+      socket,
+      maxBytes: limits.unreadBytes,
+      stallMs: limits.drainTimeoutMs,
+      stalled: () => {
+        const reason = `it took nothing for ${limits.drainTimeoutMs} ms`
+        this.#fail(createError('MBS_ERR_GATE_SLOW_READER', { reason }))
+      },
+      emptied: () => { this.#resume() }
+    })
     // Whatever the broker removes: an error of one device never takes the process down.
     this.on('error', () => {})
     socket.on('data', (chunk: Buffer) => { this.#receive(chunk) })
     socket.on('end', () => { this.#end() })
-    socket.on('drain', () => { this.#drain() })
+    socket.on('drain', () => { this.#outbound.drained() })
     socket.on('error', (error) => { this.#fail(error) })
     socket.on('close', () => { this.#fail() })
   }
@@ -154,6 +166,12 @@ export class FrameGate extends Duplex {
     this.#release()
   }
 
+  /** A SUBSCRIBE has been answered, and the retained messages that it asks for have been sent. */
+  subscribeSettled (): void {
+    this.#subscribing = false
+    this.#continue()
+  }
+
   /** From now on no further publish passes; what else the device sends does. */
   quiesce (): void {
     this.#limit = 0
@@ -168,14 +186,19 @@ export class FrameGate extends Duplex {
 
   /** Reads on, unless something keeps it from that. */
   #resume (): void {
-    if (this.#wanted && this.#rest === undefined && !this.#ended && this.#rates?.holding !== true) this.#socket.resume()
+    if (!this.#ended && !this.#isHeld()) this.#socket.resume()
+  }
+
+  /** True where nothing more is to be read; a device that does not read its answers is not asked for more. */
+  #isHeld (): boolean {
+    return !this.#wanted || this.#rest !== undefined || this.#rates?.holding === true || this.#outbound.full
   }
 
   #receive (chunk: Buffer): void {
     if (this.destroyed) return
     this.#rates?.read(chunk.length)
     this.#pass(this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]))
-    if (!this.#wanted || this.#rest !== undefined || this.#rates?.holding === true) this.#socket.pause()
+    if (this.#isHeld()) this.#socket.pause()
   }
 
   /** Passes on what may pass of a chunk, and keeps the rest. */
@@ -210,7 +233,7 @@ export class FrameGate extends Duplex {
       at = stopped
       if (scanner.type === PINGREQ) {
         from = at
-        if (scanner.between) this.#pong()
+        if (scanner.between) this.#outbound.pong()
       }
     }
     this.#forward(chunk, from, at)
@@ -239,6 +262,10 @@ export class FrameGate extends Duplex {
       return true
     }
     if (this.#phase === 'connecting') return false
+    if (type === SUBSCRIBE) {
+      if (this.#subscribing) return false
+      this.#subscribing = true
+    }
     if (type !== PUBLISH) return true
     if (this.#underWay() >= this.#limit || this.#rates?.publish() === false) return false
     this.#notStored++
@@ -290,57 +317,28 @@ export class FrameGate extends Duplex {
 
   // ---- to the device ---------------------------------------------------------------------------------------------
 
+  /** True while more waits for the device than may: it does not read as fast as messages come. */
+  get full (): boolean {
+    return this.#outbound.full
+  }
+
+  /** Resolves when little waits for the device, or it has gone. */
+  async room (): Promise<void> {
+    await this.#outbound.room()
+  }
+
   override _write (chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
-    this.#sent(this.#send(chunk), callback)
+    this.#outbound.write([chunk])
+    callback()
   }
 
   override _writev (items: Array<{ chunk: Buffer }>, callback: () => void): void {
-    let bytes = 0
-    for (const { chunk } of items) bytes += chunk.length
-    if (bytes <= JOIN_BYTES) {
-      this.#sent(this.#send(Buffer.concat(items.map((item) => item.chunk), bytes)), callback)
-      return
-    }
-    let flushed = true
-    this.#socket.cork()
-    for (const { chunk } of items) flushed = this.#send(chunk)
-    this.#socket.uncork()
-    this.#sent(flushed, callback)
-  }
-
-  /** The next write is asked for when the socket has taken this one. */
-  #sent (flushed: boolean, callback: () => void): void {
-    if (flushed) callback()
-    else this.#drained = callback
-  }
-
-  /** Writes to the socket, with the PINGRESPs that are owed at the first place where they may stand. */
-  #send (bytes: Buffer): boolean {
-    const place = this.#outbound.advance(bytes)
-    if (this.#pongsOwed === 0 || place === -1) return this.#socket.write(bytes)
-    return this.#socket.write(Buffer.concat([bytes.subarray(0, place), this.#takePongs(), bytes.subarray(place)]))
-  }
-
-  #pong (): void {
-    this.#pongsOwed = Math.min(this.#pongsOwed + 1, MAX_PONGS)
-    if (this.#outbound.between && !this.#socket.writableNeedDrain) this.#socket.write(this.#takePongs())
-  }
-
-  #takePongs (): Buffer {
-    const count = this.#pongsOwed
-    this.#pongsOwed = 0
-    return count === 1 ? PINGRESP : Buffer.concat(Array.from({ length: count }, () => PINGRESP))
-  }
-
-  #drain (): void {
-    if (this.destroyed) return
-    if (this.#pongsOwed > 0 && this.#outbound.between) this.#socket.write(this.#takePongs())
-    const drained = this.#drained
-    this.#drained = undefined
-    drained?.()
+    this.#outbound.write(items.map(({ chunk }) => chunk))
+    callback()
   }
 
   override _final (callback: () => void): void {
+    this.#outbound.finish()
     this.#socket.end(callback)
   }
 
@@ -357,9 +355,13 @@ export class FrameGate extends Duplex {
     this.#deadlines.stop()
     this.#rates?.stop()
     this.#rest = undefined
-    this.#drained = undefined
-    if (this.#abrupt) this.#socket.destroy()
-    else closeGently(this.#socket)
+    if (this.#abrupt) {
+      this.#socket.destroy()
+    } else {
+      this.#outbound.finish()
+      closeGently(this.#socket)
+    }
+    this.#outbound.stop()
     callback(error)
   }
 }

@@ -89,7 +89,7 @@ export class Listener {
     this.name = unixSocket === undefined ? `${protocol}://${printable(host, port)}` : `${protocol}+unix:${unixSocket.path}`
     this.#expiry = new ExpiryWatch(this.name, options.telemetry)
     this.#isTrusted = proxyProtocol === undefined ? undefined : createTrust(proxyProtocol)
-    this.#upgrades = webSocket === undefined ? undefined : new UpgradeServer(webSocket, limits.packetBytes)
+    this.#upgrades = webSocket === undefined ? undefined : new UpgradeServer(webSocket, limits)
     this.#server = createTcpServer({
       // A device that has sent its last byte may still wait for its PUBACKs. Under TLS, which cannot be half open, a
       // connection that ends before its handshake would not be noticed.

@@ -25,6 +25,11 @@ export interface WebSocketSettings {
   readonly origins: readonly string[]
 }
 
+export interface UpgradeLimits {
+  readonly packetBytes: number
+  readonly packetTimeoutMs: number
+}
+
 export interface UpgradeHandlers {
   /** The connection speaks WebSocket from now on. */
   readonly upgraded: (stream: WebSocketStream) => void
@@ -42,11 +47,17 @@ export class UpgradeServer {
   readonly #settings: WebSocketSettings
   readonly #http: Server
   readonly #webSockets: WebSocketServer
+  readonly #packetTimeoutMs: number
   readonly #handlers = new WeakMap<Duplex, UpgradeHandlers>()
 
-  /** @param packetBytes the largest packet, and so the largest frame */
-  constructor (settings: WebSocketSettings, packetBytes: number) {
+  /**
+   * @param settings of the listener
+   * @param limits `packetBytes`: the largest packet, and so the largest frame; `packetTimeoutMs`: from its first byte
+   * to its last
+   */
+  constructor (settings: WebSocketSettings, { packetBytes, packetTimeoutMs }: UpgradeLimits) {
     this.#settings = settings
+    this.#packetTimeoutMs = packetTimeoutMs
     this.#webSockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -83,7 +94,7 @@ export class UpgradeServer {
       return
     }
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#handlers.get(socket)?.upgraded(new WebSocketStream(webSocket))
+      this.#handlers.get(socket)?.upgraded(new WebSocketStream(webSocket, socket, this.#packetTimeoutMs))
     })
   }
 

@@ -20,17 +20,33 @@ const NORMAL = 1000
 const UNSUPPORTED = 1003
 const ABNORMAL = 1006
 
-/** Destroyed with MBS_ERR_GATE_WEBSOCKET where the device breaks a rule of WebSocket, or sends text. */
+/**
+ * Destroyed with MBS_ERR_GATE_WEBSOCKET where the device breaks a rule of WebSocket, or sends text, and with
+ * MBS_ERR_GATE_PACKET_TIMEOUT where it begins a message and does not finish it: the gate sees whole messages only.
+ */
 export class WebSocketStream extends Duplex implements Transport {
   readonly #webSocket: WebSocket
   #closed = false
   /** Its close frame says why, and has to arrive. */
   #explained = false
   #finished: (() => void) | undefined
+  readonly #messageTimeoutMs: number
+  /** Runs while a message is being received. */
+  #timer: NodeJS.Timeout | undefined
+  /** What was read of the socket last, or some of it, has ended a message. */
+  #whole = false
 
-  constructor (webSocket: WebSocket) {
+  /**
+   * @param socket below the WebSocket
+   * @param messageTimeoutMs from the first bytes of a message to its last
+   */
+  constructor (webSocket: WebSocket, socket?: Duplex, messageTimeoutMs = Infinity) {
     super({ readableHighWaterMark: INBOUND_BYTES })
     this.#webSocket = webSocket
+    this.#messageTimeoutMs = messageTimeoutMs
+    for (const event of ['message', 'ping', 'pong'] as const) webSocket.on(event, () => { this.#whole = true })
+    // Behind the listener of the WebSocket, which has told by then what the bytes have ended.
+    socket?.on('data', () => { this.#watch() })
     this.on('error', () => {}) // the gate hears of it as well
     webSocket.on('message', (data, isBinary) => { this.#receive(data as Buffer, isBinary) })
     // The WebSocket has sent the close code that belongs to it.
@@ -50,6 +66,23 @@ export class WebSocketStream extends Duplex implements Transport {
 
   override _read (): void {
     this.#webSocket.resume()
+  }
+
+  #watch (): void {
+    if (this.#whole) {
+      this.#whole = false
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    } else if (!this.#closed) {
+      this.#timer ??= setTimeout(() => { this.#late() }, this.#messageTimeoutMs)
+    }
+  }
+
+  #late (): void {
+    this.#timer = undefined
+    // The time during which nothing is read does not count against the device.
+    if (this.#webSocket.isPaused) this.#watch()
+    else this.destroy(createError('MBS_ERR_GATE_PACKET_TIMEOUT', { timeoutMs: this.#messageTimeoutMs }))
   }
 
   /** One write at a time: the next one goes out when the socket has taken this one. */
@@ -111,6 +144,7 @@ export class WebSocketStream extends Duplex implements Transport {
   }
 
   override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
+    clearTimeout(this.#timer)
     if (!this.#closed) {
       if (this.#explained) this.#linger()
       else this.#webSocket.terminate()

@@ -45,6 +45,7 @@ export function createMetrics () {
     duplicates: 0,
     denied: 0,
     withheld: 0,
+    unread: 0,
     held: 0,
     notKept: 0,
     retainedRefused: 0,
@@ -138,6 +139,9 @@ export function createMetrics () {
   collected('counter', 'deliveries_denied_total',
     'Messages that were not sent to a subscriber, because their topic is not allowed to it.', [],
     (set) => { set(metrics.withheld) })
+  collected('counter', 'deliveries_dropped_total',
+    'Messages at QoS 0 that were not sent to a subscriber, because it does not read as fast as messages come. Their events are stored.', [],
+    (set) => { set(metrics.unread) })
   collected('counter', 'held_total', 'Publishes that had to wait because the outbox was full.', [], (set) => { set(metrics.held) })
   collected('counter', 'throttled_total', 'Times that a client was held back because it sent more in a second than it may.',
     ['limit'], (set) => { for (const limit of ['messages', 'bytes'] as const) set(metrics.throttled[limit], { limit }) })

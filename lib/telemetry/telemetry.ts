@@ -210,6 +210,11 @@ export class Telemetry extends AccessTelemetry {
     this.metrics.withheld++
   }
 
+  /** A message was not sent to a subscriber that does not read as fast as messages come. */
+  deliveryDropped (): void {
+    this.metrics.unread++
+  }
+
   // ---- outbox ----------------------------------------------------------------------------------------------------
 
   outboxOpened (recovery: Recovery, fields: { store: string, directory?: string }): void {

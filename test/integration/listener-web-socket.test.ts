@@ -23,10 +23,10 @@ async function startWss (t: Test, options: TestBrokerOptions = {}) {
 }
 
 /** A session over a WebSocket, and the WebSocket. */
-async function openSession (url: string) {
+async function openSession (url: string, clientId = 'device') {
   const webSocket = await openWebSocket(url)
   const device = speakMqtt(webSocket)
-  device.connect()
+  device.connect({ clientId })
   await device.next('connack')
   return { webSocket, device }
 }
@@ -130,6 +130,28 @@ test('packets may be cut into frames anywhere, and stand together in one [MQTT-6
   for (let count = 0; count < 3; count++) await device.next('puback')
   t.equal(outbox.stored.length, 6)
   t.notOk(webSocket.extensions, 'nothing is compressed')
+})
+
+test('a message that is begun and not finished closes the connection, and one that comes slowly does not', async (t) => {
+  const { url, logged, connections, outbox } = await startWs(t, { gate: { packetTimeoutMs: 600 } })
+  const { webSocket: patient, device } = await openSession(url)
+  const { webSocket } = await openSession(url, 'endless')
+  const bytes = publishBytes({ qos: 1, messageId: 1 })
+  patient.send(bytes.subarray(0, 3), { fin: false })
+  webSocket.send(Buffer.alloc(100), { fin: false })
+  const endless = setInterval(() => { webSocket.send(Buffer.alloc(100), { fin: false }) }, 50)
+  t.teardown(() => { clearInterval(endless) })
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  patient.send(bytes.subarray(3), { fin: true })
+  await device.next('puback')
+  t.match(await logged('MBS_ERR_GATE_PACKET_TIMEOUT'), [{ clientId: 'endless' }])
+  clearInterval(endless)
+  await until(() => connections.open === 1)
+  for (const event of ['ping', 'pong'] as const) patient[event]()
+  await new Promise((resolve) => setTimeout(resolve, 800))
+  device.publish({ qos: 1, messageId: 2 })
+  await device.next('puback')
+  t.equal(outbox.stored.length, 2, 'silence between messages is nobody\'s mistake')
 })
 
 test('a frame larger than a packet may be closes the connection before it is read', async (t) => {
@@ -247,7 +269,7 @@ test('a device that sends faster than publishes are stored is held back', async 
 })
 
 test('a subscriber that does not read is disconnected, and holds nothing up', async (t) => {
-  const { url, logged, connections, outbox } = await startWs(t, { broker: { drainTimeoutMs: 300 } })
+  const { url, logged, connections, outbox } = await startWs(t, { gate: { drainTimeoutMs: 300 } })
   const { webSocket, device } = await openSession(url)
   device.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '#', qos: 0 }] })
   await device.next('suback')
@@ -260,7 +282,7 @@ test('a subscriber that does not read is disconnected, and holds nothing up', as
     publisher.publish({ qos: 1, messageId, payload })
     await publisher.next('puback')
   }
-  await logged('MBS_ERR_BROKER_DRAIN')
+  await logged('MBS_ERR_GATE_SLOW_READER')
   t.equal(outbox.stored.length, 200)
   webSocket.terminate()
   await until(() => connections.open === 1)

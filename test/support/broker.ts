@@ -19,6 +19,8 @@ export const gateLimits: GateLimits = {
   bytesPerSecond: 0,
   connectTimeoutMs: 30_000,
   packetTimeoutMs: 30_000,
+  unreadBytes: 1024 * 1024,
+  drainTimeoutMs: 10_000,
   subscriptionsPerPacket: 64
 }
 
@@ -84,7 +86,6 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
       topicBytes: 1024,
       topicLevels: 32,
       connectTimeoutMs: 30_000,
-      drainTimeoutMs: 10_000,
       ...stateLimits,
       ...options.broker
     },

@@ -13,7 +13,7 @@ function createHook (permissions = allowAll) {
   return new SubscribeHook({ identities: new Identities(), permissions, limits, subscriptions, telemetry })
 }
 
-const client = { id: 'device', clean: false } as AedesClient
+const client = { id: 'device', clean: false, conn: { full: false } } as AedesClient
 const forward = (hook: SubscribeHook, topic: string) => {
   const packet = { topic } as ForwardPacket
   return hook.forward(client as never, packet) === packet
