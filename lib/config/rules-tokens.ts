@@ -1,10 +1,10 @@
 /** The rules about `access.jwt` and `access.http`; see rules.ts. */
 import { createError } from '../errors.ts'
-import { isLoopback } from './addresses.ts'
 import { describeFound, redactUrl, type Path, type Report } from './problem.ts'
 import type { DraftConfig } from './schema.ts'
 import { ACCESS_URL } from './schema-tokens.ts'
 import { formatDuration } from './units.ts'
+import { httpUrlMistake, isPlainText } from './urls.ts'
 
 type Jwt = NonNullable<DraftConfig['access']['jwt']>
 type Hook = NonNullable<DraftConfig['access']['http']>
@@ -25,7 +25,7 @@ function checkJwt (jwt: Jwt, report: Report): void {
     report.add([...path, 'publicKey'], { found: describeFound(jwt.publicKey), allowed: 'a path', hint: 'keys at a URL are set with jwks' })
   }
   if (jwt.jwks?.includes('://') === true) {
-    const reason = urlMistake(jwt.jwks) ?? (isPlain(jwt.jwks) ? 'whoever is in between could put in keys of their own' : undefined)
+    const reason = httpUrlMistake(jwt.jwks) ?? (isPlainText(jwt.jwks) ? 'whoever is in between could put in keys of their own' : undefined)
     if (reason !== undefined) addUrl([...path, 'jwks'], jwt.jwks, reason, `a path, or ${ACCESS_URL}`, report)
   }
   if (jwt.refresh > jwt.maxAge) {
@@ -41,10 +41,10 @@ function checkJwt (jwt: Jwt, report: Report): void {
 }
 
 function checkHook ({ url }: Hook, report: Report): void {
-  const reason = urlMistake(url)
+  const reason = httpUrlMistake(url)
   if (reason !== undefined) {
     addUrl(['access', 'http', 'url'], url, reason, 'an absolute http:// or https:// URL without user and password', report)
-  } else if (isPlain(url)) {
+  } else if (isPlainText(url)) {
     report.warn('access.http.url is http:// and not on loopback: passwords travel to it in the clear')
   }
 }
@@ -52,19 +52,4 @@ function checkHook ({ url }: Hook, report: Report): void {
 function addUrl (path: Path, url: string, reason: string, allowed: string, report: Report): void {
   const error = createError('MBS_ERR_ACCESS_URL', { url: redactUrl(url), reason })
   report.add(path, { found: describeFound(url), allowed, error })
-}
-
-function urlMistake (text: string): string | undefined {
-  if (!URL.canParse(text)) return 'it is not an absolute URL'
-  const url = new URL(text)
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return `the scheme is ${url.protocol.slice(0, -1)}`
-  if (url.username !== '' || url.password !== '') return 'it holds a user or password'
-  if (url.hash !== '') return 'it has a fragment, which is never sent'
-  return undefined
-}
-
-/** True for http:// to another machine. */
-function isPlain (text: string): boolean {
-  const { protocol, hostname } = new URL(text)
-  return protocol === 'http:' && !isLoopback(hostname.replace(/^\[(.*)\]$/, '$1'))
 }

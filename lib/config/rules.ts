@@ -10,6 +10,7 @@ import { describeFound, formatPath, redactUrl, type Path, type Report } from './
 import { checkTokens } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
+import { httpUrlMistake } from './urls.ts'
 
 /** Sets what depends on other settings, then holds the rules against all. */
 export function applyRules (config: DraftConfig, report: Report): void {
@@ -247,7 +248,7 @@ function checkSinks ({ sink, delivery }: DraftConfig, report: Report): void {
 
 function checkTarget (path: Path, { url, ca }: { url?: string, ca?: string }, report: Report): void {
   if (url === undefined) return
-  const reason = urlMistake(url)
+  const reason = httpUrlMistake(url)
   if (reason !== undefined) {
     report.add([...path, 'url'], {
       found: describeFound(url),
@@ -257,14 +258,4 @@ function checkTarget (path: Path, { url, ca }: { url?: string, ca?: string }, re
   } else if (ca !== undefined && new URL(url).protocol === 'http:') {
     report.warn(`${formatPath([...path, 'ca'])} has no effect while the URL is http://`)
   }
-}
-
-/** What the HTTP sink would refuse, told beside the other mistakes. */
-function urlMistake (text: string): string | undefined {
-  if (!URL.canParse(text)) return 'it is not an absolute URL'
-  const url = new URL(text)
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return `the scheme is ${url.protocol.slice(0, -1)}`
-  if (url.username !== '' || url.password !== '') return 'it holds a user or password'
-  if (url.hash !== '') return 'it has a fragment, which is never sent'
-  return undefined
 }

@@ -61,10 +61,10 @@ class HttpSink implements Sink {
   #closing: Promise<void> | undefined
 
   constructor (options: HttpSinkOptions) {
-    const { origin, path, href } = parseSinkUrl(options.url)
+    const { origin, path, shown } = parseSinkUrl(options.url)
     const { connections, timeoutMs, keepAliveMs, socketMaxAgeMs } = options
     this.name = options.name
-    this.destination = href
+    this.destination = shown
     this.#path = path
     this.#contentMode = options.contentMode
     this.#timeoutMs = timeoutMs

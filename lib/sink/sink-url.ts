@@ -6,8 +6,8 @@ export interface SinkUrl {
   readonly origin: string
   /** Path and query, exactly as they are sent. */
   readonly path: string
-  /** The whole of it, for logs and for `knativeerrordest`. */
-  readonly href: string
+  /** For logs and for `knativeerrordest`: without the query, in which a key may stand. */
+  readonly shown: string
 }
 
 /**
@@ -22,11 +22,11 @@ export function parseSinkUrl (text: string): SinkUrl {
     throw createError('MBS_ERR_SINK_URL', { url: text, reason: reasonOf(error) }, error)
   }
   const refused = (reason: string) => {
-    url.username = url.password = ''
+    url.username = url.password = url.search = url.hash = ''
     return createError('MBS_ERR_SINK_URL', { url: url.href, reason })
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') throw refused('it is neither http:// nor https://')
   if (url.username !== '' || url.password !== '') throw refused('it contains a user name or a password')
   if (url.hash !== '') throw refused('it has a fragment, which is never sent')
-  return { origin: url.origin, path: url.pathname + url.search, href: url.href }
+  return { origin: url.origin, path: url.pathname + url.search, shown: url.origin + url.pathname }
 }

@@ -16,7 +16,7 @@ export type Outcome =
 export interface Sink {
   /** Names the sink's cursor and its metrics. */
   readonly name: string
-  /** Where it sends to, for logs and for `knativeerrordest`. */
+  /** Where it sends to, for logs and for `knativeerrordest`; nothing secret. */
   readonly destination: string
   /** Sends one event once. @param signal ends the attempt early, with outcome `aborted` */
   send (event: Event, signal: AbortSignal): Promise<Outcome>

@@ -1,7 +1,9 @@
+import { setMaxListeners } from 'node:events'
 import { test } from 'tap'
 import { HashSlots } from '../../../lib/access/hash-slots.ts'
 
 const never = new AbortController().signal
+setMaxListeners(0, never) // any number of tests may wait
 
 /** Work that a test lets end, in the order in which it began. */
 function createWork () {
