@@ -125,8 +125,8 @@ export const table = {
     retryable: true
   },
   MBS_ERR_LIMIT_SUBSCRIPTIONS: {
-    message: 'The client has limits.subscriptionsPerClient ({max}) subscriptions already; this one was denied.',
-    help: 'Unsubscribe from what is no longer needed, subscribe with wildcards, or raise limits.subscriptionsPerClient.'
+    message: 'A subscription was denied, because there are too many already (limits.{setting}, {max}).',
+    help: 'Unsubscribe from what is no longer needed, subscribe with wildcards, or raise limits.subscriptionsPerClient or limits.subscriptionBytes.'
   },
   MBS_ERR_LIMIT_RETAINED: {
     message: 'There is no room for another retained message (limits.{setting}, {max}); this one was forwarded and not retained.',

@@ -19,6 +19,7 @@ import { Dispatcher } from './delivery/dispatcher.ts'
 import { createError, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
+import { InflightBytes } from './listener/inflight-bytes.ts'
 import { Listener } from './listener/listener.ts'
 import { createMapper } from './mapping/mapper.ts'
 import type { Outbox } from './outbox/outbox.ts'
@@ -46,7 +47,9 @@ const FIXED = {
 } as const
 
 /** What a broker keeps that is not there yet. */
-const NOTHING_KEPT = { persistentSessions: 0, queuedMessages: 0, queuedBytes: 0, retainedMessages: 0, retainedBytes: 0 }
+const NOTHING_KEPT = {
+  persistentSessions: 0, queuedMessages: 0, queuedBytes: 0, retainedMessages: 0, retainedBytes: 0, subscriptionBytes: 0
+}
 
 type Phase = 'new' | 'started' | 'draining' | 'closed'
 
@@ -61,6 +64,7 @@ export class Source {
   readonly #reloader: Reloader
   readonly #sink: Sink | undefined
   readonly #deadLetterSink: Sink | undefined
+  readonly #inflight: InflightBytes
   #dispatcher: Dispatcher | undefined
   #ingest: Ingest | undefined
   #broker: Broker | undefined
@@ -84,6 +88,7 @@ export class Source {
     this.#permissions = createPermissions(readPermissions(config))
     this.#sink = createSink(config)
     this.#deadLetterSink = createDeadLetterSink(config)
+    this.#inflight = new InflightBytes(config.limits.inflightBytes)
     this.#outbox = createOutbox(config, this.#telemetry)
     this.#admin = createAdminServer({
       host: config.http.host,
@@ -206,6 +211,7 @@ export class Source {
       oldestStoredAt: () => this.#dispatcher?.oldestStoredAt(),
       delivery: () => this.#dispatcher?.stats() ?? { waiting: this.#outbox.stats().events, inFlight: 0 },
       openPublishes: () => ingest.open,
+      inflightBytes: () => this.#inflight.total,
       broker: () => this.#broker?.stats() ?? NOTHING_KEPT
     })
   }
@@ -230,6 +236,7 @@ export class Source {
   async #startListeners (broker: Broker): Promise<Addresses['listeners']> {
     const { limits } = this.config
     const connections = new ConnectionLimit(limits.connections, limits.connectionsPerAddress)
+    const inflight = this.#inflight
     this.#listeners = this.config.listeners.map((listener) => new Listener({
       ...transportOf(listener, this.config.listeners),
       anonymous: listener.anonymous,
@@ -245,6 +252,7 @@ export class Source {
         subscriptionsPerPacket: limits.subscriptionsPerPacket
       },
       connections,
+      inflight,
       handle: (gate) => { broker.handle(gate) },
       telemetry: this.#telemetry
     }))

@@ -48,15 +48,16 @@ export class Attempts {
    * Admits an attempt; undefined: it comes too soon after others that failed.
    * @param username the name that is shown, proven or not
    * @param dismiss called while the attempt is under way, if others make that it has to wait
+   * @param countsUser false where the name says nothing of whose secret is shown: it counts for the address alone
    */
-  begin (address: string, username: string, dismiss: () => void): Attempt | undefined {
+  begin (address: string, username: string, dismiss: () => void, countsUser = true): Attempt | undefined {
     const from = addressKey(address)
     const user = nameKey(username)
     const pair = `${from} ${user}`
     const isKnown = this.#known.has(pair)
     const counted: ReadonlyArray<readonly [FailureCounter, string]> = isKnown
       ? [[this.#known, pair]]
-      : [[this.#addresses, from], [this.#users, user]]
+      : countsUser ? [[this.#addresses, from], [this.#users, user]] : [[this.#addresses, from]]
     if (counted.some(([counter, key]) => counter.isBlocked(key))) return undefined
 
     for (const [counter, key] of counted) counter.opened(key, dismiss)

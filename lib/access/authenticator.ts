@@ -10,7 +10,7 @@ import type { AuthMethod, Credentials, Identity } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Attempt, Attempts } from './attempts.ts'
 import { matchesClientId, type ClientIdPattern } from './client-id-pattern.ts'
-import type { AuthenticationMethod, MethodResult, RefusalReason } from './method.ts'
+import type { AuthenticationMethod, Guess, MethodResult, RefusalReason } from './method.ts'
 
 /** Longest user name, in UTF-16 code units. It goes into logs, permissions and requests. */
 const MAX_USERNAME = 1024
@@ -70,17 +70,18 @@ export class Authenticator {
   }
 
   async #find (credentials: Credentials, signal: AbortSignal): Promise<Finding> {
-    const { username, password } = credentials
+    const { username = '', address } = credentials
     const controller = new AbortController()
     const abort = (): void => { controller.abort() }
     let tooMany = false
     let attempt: Attempt | undefined
-    // A certificate cannot be guessed: only what can be is counted.
-    if (username !== undefined || password !== undefined) {
-      attempt = this.#options.attempts.begin(credentials.address, username ?? '', () => {
+    const guess = this.#guessOf(credentials)
+    if (guess !== 'nothing') {
+      const dismiss = (): void => {
         tooMany = true
         abort()
-      })
+      }
+      attempt = this.#options.attempts.begin(address, username, dismiss, guess === 'password')
       if (attempt === undefined) return { kind: 'refused', reason: 'attempts' }
     }
     if (signal.aborted) abort()
@@ -98,8 +99,18 @@ export class Authenticator {
     const finding = await Promise.race([this.#ask(credentials, controller.signal), aborted])
     clearTimeout(timer)
     signal.removeEventListener('abort', abort)
-    settleAttempt(attempt, finding)
+    settleAttempt(attempt, finding, username)
     return finding
+  }
+
+  /** Only what can be guessed is counted, and against a user only where it is the name that is shown. */
+  #guessOf (credentials: Credentials): Guess | 'password' {
+    for (const method of this.#options.methods) {
+      const guess = method.guessOf?.(credentials)
+      if (guess !== undefined) return guess
+    }
+    const { username, password } = credentials
+    return username === undefined && password === undefined ? 'nothing' : 'password'
   }
 
   async #ask (credentials: Credentials, signal: AbortSignal): Promise<Finding> {
@@ -150,10 +161,10 @@ export class Authenticator {
   }
 }
 
-/** Wrong credentials count; what says nothing of them does not. */
-function settleAttempt (attempt: Attempt | undefined, finding: Finding): void {
+/** Wrong credentials count; what says nothing of them does not, and a name that was shown and not proven neither. */
+function settleAttempt (attempt: Attempt | undefined, finding: Finding, shown: string): void {
   if (attempt === undefined) return
-  if (finding.kind === 'accepted') attempt.succeeded()
+  if (finding.kind === 'accepted' && finding.result.username === shown) attempt.succeeded()
   else if (finding.kind === 'refused' && GUESSES.has(finding.reason)) attempt.failed()
   else attempt.abandoned()
 }

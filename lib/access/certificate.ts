@@ -3,7 +3,7 @@
  * to the next method; whose certificate has no such name is refused.
  */
 import type { Credentials, PeerCertificate } from '../message.ts'
-import type { AuthenticationMethod, MethodResult } from './method.ts'
+import type { AuthenticationMethod, Guess, MethodResult } from './method.ts'
 
 export interface CertificateNaming {
   /** Where the name stands: common name, subject alternative name, or fingerprint (SHA-256, 64 hex digits). */
@@ -18,6 +18,10 @@ export class CertificateMethod implements AuthenticationMethod {
 
   constructor (naming: CertificateNaming) {
     this.#naming = naming
+  }
+
+  guessOf ({ certificate }: Credentials): Guess | undefined {
+    return certificate === undefined ? undefined : 'nothing'
   }
 
   async authenticate ({ certificate }: Credentials): Promise<MethodResult> {

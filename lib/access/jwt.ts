@@ -9,7 +9,7 @@ import type { Credentials } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { isBoundedClaims, isUsername } from './claims.ts'
 import type { KeySource } from './jwks.ts'
-import type { MethodResult } from './method.ts'
+import type { Guess, MethodResult } from './method.ts'
 import type { ReloadableMethod } from './reloadable.ts'
 
 /** Longest token, in bytes; claims are bounded further. */
@@ -65,6 +65,10 @@ class JwtMethod implements ReloadableMethod {
     await this.#options.keys.reload()
   }
 
+  guessOf ({ password }: Credentials): Guess | undefined {
+    return headerOf(password) === undefined ? undefined : 'token'
+  }
+
   async authenticate (credentials: Credentials, signal: AbortSignal): Promise<MethodResult> {
     const result = await this.#authenticate(credentials.password, signal)
     if (typeof result !== 'string') return result
@@ -74,13 +78,10 @@ class JwtMethod implements ReloadableMethod {
   }
 
   async #authenticate (password: Buffer | undefined, signal: AbortSignal): Promise<MethodResult | TokenFault> {
-    const token = password?.toString('latin1') ?? ''
-    const encodedHeader = COMPACT.exec(token)?.[1]
-    if (encodedHeader === undefined) return { kind: 'skipped' }
-    if (token.length > MAX_TOKEN_BYTES) return 'too-large'
-    const header = parseObject(Buffer.from(encodedHeader, 'base64url').toString('utf8'))
-    // `a.b.c` may well be a password.
+    const header = headerOf(password)
     if (header === undefined) return { kind: 'skipped' }
+    const token = password?.toString('latin1') ?? ''
+    if (token.length > MAX_TOKEN_BYTES) return 'too-large'
 
     const { alg, kid } = header
     if (typeof alg !== 'string' || !this.#options.algorithms.includes(alg)) return 'algorithm'
@@ -127,6 +128,12 @@ class JwtMethod implements ReloadableMethod {
     if (expiresAt <= this.#now()) return 'expired'
     return { kind: 'accepted', username, claims, expiresAt }
   }
+}
+
+/** The header of a token; undefined for what is none: `a.b.c` may well be a password. */
+function headerOf (password: Buffer | undefined): Record<string, unknown> | undefined {
+  const encoded = COMPACT.exec(password?.toString('latin1') ?? '')?.[1]
+  return encoded === undefined ? undefined : parseObject(Buffer.from(encoded, 'base64url').toString('utf8'))
 }
 
 function parseObject (text: string): Record<string, unknown> | undefined {

@@ -23,7 +23,15 @@ export type MethodResult =
   /** Not credentials of this kind: the next method is asked. */
   | { readonly kind: 'skipped' }
 
+/** `nothing`: proven already; `token`: says by itself who it is, whatever name is shown with it. */
+export type Guess = 'nothing' | 'token'
+
 export interface AuthenticationMethod {
   readonly method: AuthMethod
+  /**
+   * What could be guessed here, where the credentials are of a kind that this method alone judges; undefined: they are
+   * not. A method without it judges passwords.
+   */
+  guessOf? (credentials: Credentials): Guess | undefined
   authenticate (credentials: Credentials, signal: AbortSignal): Promise<MethodResult>
 }

@@ -219,7 +219,13 @@ function prepare ({ claims, publish, subscribe, deny }: PermissionRule, index: n
   }
 }
 
+/** A claim as it would be written in a rule: numbers and truth values have one way to be. */
+function textOf (claim: unknown): string | undefined {
+  if (typeof claim === 'string') return claim
+  return Number.isSafeInteger(claim) || typeof claim === 'boolean' ? String(claim) : undefined
+}
+
 function hasClaim (claims: Identity['claims'], name: string, value: string): boolean {
   const claim = claimOf(claims, name)
-  return claim === value || (Array.isArray(claim) && claim.includes(value))
+  return (Array.isArray(claim) ? claim : [claim]).some((one) => textOf(one) === value)
 }

@@ -20,14 +20,15 @@ export interface AdmissionOptions {
 export function createAdmission (options: AdmissionOptions): AedesHooks['authenticate'] {
   const { identities, identityLimit, sessions, telemetry } = options
   return (client, _username, _password, callback) => {
-    const problem = identityLimit.take(client, identities.of(client))
+    const identity = identities.of(client)
+    const problem = identityLimit.take(client, identity)
     if (problem !== undefined) {
       // Called back, Aedes would send a CONNACK that makes some clients never come again.
       client.emit('error', problem)
       return
     }
     if (!client.clean) {
-      const full = sessions.take(client)
+      const full = sessions.take(client, identity.username)
       if (full !== undefined) {
         client.clean = true
         telemetry.sessionNotKept(full, { ...client.conn.facts, clientId: client.id })

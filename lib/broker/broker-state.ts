@@ -22,6 +22,7 @@ export interface BrokerStats {
   readonly queuedBytes: number
   readonly retainedMessages: number
   readonly retainedBytes: number
+  readonly subscriptionBytes: number
 }
 
 export class BrokerState {
@@ -50,7 +51,9 @@ export class BrokerState {
       expired: (clientId, awayMs) => { telemetry.sessionExpired({ clientId, awayMs }) }
     })
     this.subscriptions = new Subscriptions({
-      subscriptionsPerClient: limits.subscriptionsPerClient, isKept: (clientId) => this.sessions.has(clientId)
+      subscriptionsPerClient: limits.subscriptionsPerClient,
+      subscriptionBytes: limits.subscriptionBytes,
+      isKept: (clientId) => this.sessions.has(clientId)
     })
   }
 
@@ -75,7 +78,8 @@ export class BrokerState {
       queuedMessages: this.#outgoing.count,
       queuedBytes: this.#outgoing.bytes,
       retainedMessages: this.#retained.count,
-      retainedBytes: this.#retained.bytes
+      retainedBytes: this.#retained.bytes,
+      subscriptionBytes: this.subscriptions.bytes
     }
   }
 

@@ -26,6 +26,8 @@ export interface Connection extends Duplex {
   sessionAccepted (): void
   /** Sends a CONNACK that refuses; it arrives although the connection is destroyed next. */
   refuse (connack: Buffer): void
+  /** One publish of this connection has come out of the parser: it is held until it is said to be stored. */
+  publishArrived (): void
   /** The event of one publish of this connection is stored, or was refused. */
   publishStored (): void
   /** One publish of this connection has been handed to all its subscribers, or will be to none. */
@@ -73,6 +75,8 @@ export interface StateLimits {
   /** Sessions of one user at a time; 0: as many as there are. */
   readonly connectionsPerIdentity: number
   readonly subscriptionsPerClient: number
+  /** Bytes that the subscriptions of all clients may take. */
+  readonly subscriptionBytes: number
   /** Persistent sessions, and how long one is kept whose client is away. */
   readonly sessions: number
   readonly sessionExpiryMs: number

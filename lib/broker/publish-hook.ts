@@ -49,7 +49,7 @@ const NOWHERE = '$SYS/dropped'
 
 export class PublishHook {
   readonly #options: PublishHookOptions
-  /** By client id for sessions that outlive their connection, else by connection: identifiers mean nothing beyond. */
+  /** By session for those that outlive their connection, else by connection: identifiers mean nothing beyond. */
   readonly #pending = new Map<string | AedesClient, Pending>()
   /** The last publish that was handed on; a denied one is answered after it, so that the answers keep their order. */
   #last: Promise<PublishOutcome> = Promise.resolve(STORED)
@@ -73,11 +73,13 @@ export class PublishHook {
         return
       }
       const reason = topicProblem(packet.topic, this.#options.limits)
-      if (reason === undefined) {
+      if (reason === undefined && (packet.qos === 0 || packet.messageId !== 0)) {
         this.#take(client, packet, callback)
         return
       }
-      problem = createError('MBS_ERR_BROKER_TOPIC', { reason })
+      problem = reason === undefined
+        ? createError('MBS_ERR_BROKER_PROTOCOL', { reason: 'a packet identifier of 0 [MQTT-2.3.1-1]' })
+        : createError('MBS_ERR_BROKER_TOPIC', { reason })
     } catch (error) {
       problem = createError('MBS_ERR_INGEST_MAPPING', { reason: reasonOf(error) }, error)
     }
@@ -85,6 +87,7 @@ export class PublishHook {
   }
 
   #take (client: AedesClient, packet: PublishPacket, callback: PublishCallback): void {
+    client.conn.publishArrived()
     if (packet.qos === 2 && this.#isDuplicate(client, packet, callback)) return
     const arrival = this.#arrive(client, packet)
     const messageId = packet.messageId as number
@@ -132,7 +135,7 @@ export class PublishHook {
   }
 
   #answerExactlyOnce (client: AedesClient, messageId: number, arrival: Arrival, callback: PublishCallback): void {
-    const key = client.clean ? client : client.id
+    const key = this.#sessionOf(client)
     const duplicates: Answer[] = []
     const pending = this.#pending.get(key) ?? new Map<number, Answer[]>()
     this.#await(arrival, (outcome) => {
@@ -152,7 +155,7 @@ export class PublishHook {
    */
   #isDuplicate (client: AedesClient, packet: PublishPacket, callback: PublishCallback): boolean {
     const messageId = packet.messageId as number
-    const pending = this.#pending.get(client.clean ? client : client.id)
+    const pending = this.#pending.get(this.#sessionOf(client))
     const isKnown = this.#options.unreleased.has(client.id, messageId)
     // What is known waits for the last one that is not, so that the PUBRECs keep their order.
     const waiting = isKnown ? lastOf(pending) : pending?.get(messageId)
@@ -169,6 +172,11 @@ export class PublishHook {
     if (waiting === undefined) this.#later(() => { answer(STORED) })
     else waiting.push(answer)
     return true
+  }
+
+  /** A session is that of its client identifier and its user. */
+  #sessionOf (client: AedesClient): string | AedesClient {
+    return client.clean ? client : `${client.id}\0${this.#options.identities.of(client).username ?? ''}`
   }
 
   #storeWill (client: AedesClient | null, will: PublishPacket, callback: PublishCallback): void {

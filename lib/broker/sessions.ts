@@ -26,9 +26,13 @@ export interface SessionsOptions {
   readonly now?: () => number
 }
 
-/** The connection that has the session; undefined while there is none. */
 interface Session {
+  /** Whose it is: the name that was proven; undefined for anonymous ones. */
+  readonly owner: string | undefined
+  /** The connection that has it; undefined while there is none. */
   client: AedesClient | undefined
+  /** The connection that is about to have it. */
+  coming: AedesClient | undefined
 }
 
 export class Sessions {
@@ -61,15 +65,21 @@ export class Sessions {
   }
 
   /**
-   * Takes a place for a session that is to be kept, before it begins; one that is there already is resumed.
+   * Takes a place for a session that is to be kept, before it begins; one that is there already is resumed. That of
+   * another owner is not: it ends with all it has, and a new one begins.
    * @returns MBS_ERR_LIMIT_SESSIONS where there is no place
    */
-  take (client: AedesClient): MbsError | undefined {
+  take (client: AedesClient, owner?: string): MbsError | undefined {
     const { id } = client
-    if (!this.#sessions.has(id)) {
+    if (this.#sessions.has(id) && this.#sessions.get(id)?.owner !== owner) void this.#end(id)
+    const session = this.#sessions.get(id)
+    if (session === undefined) {
       const { max } = this.#options
       if (this.#sessions.size >= max) return createError('MBS_ERR_LIMIT_SESSIONS', { max })
-      this.#sessions.set(id, { client: undefined })
+      this.#sessions.set(id, { owner, client: undefined, coming: client })
+    } else {
+      session.coming = client
+      this.#away.delete(id)
     }
     client.conn.once('close', () => { this.#left(client) })
     return undefined
@@ -78,9 +88,9 @@ export class Sessions {
   /** The session has begun on this connection. */
   started (client: AedesClient): void {
     const session = this.#sessions.get(client.id)
-    if (session === undefined) return
+    if (session?.coming !== client) return
     session.client = client
-    this.#away.delete(client.id)
+    session.coming = undefined
   }
 
   /** Ends the timer. */
@@ -96,8 +106,9 @@ export class Sessions {
       void this.#end(id)
       return
     }
-    if (session.client !== undefined && session.client !== client) return
-    session.client = undefined
+    if (session.client === client) session.client = undefined
+    if (session.coming === client) session.coming = undefined
+    if (session.client !== undefined || session.coming !== undefined) return
     if (this.#options.isEmpty(id)) {
       void this.#end(id)
       return

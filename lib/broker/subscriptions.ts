@@ -1,6 +1,7 @@
 /**
  * How many subscriptions each client has, over the whole life of its session: a filter counts once, however often it is
- * subscribed, and a persistent session keeps its count over reconnects.
+ * subscribed, and a persistent session keeps its count over reconnects. And how much memory all of them take: it is the
+ * levels that cost, not the letters.
  *
  * Keeps from Aedes' persistence what was not granted. Aedes hands it every filter of a packet once for each filter that
  * was: the denied ones too, which matched messages from then on, and time in the square of their number.
@@ -8,8 +9,15 @@
 import { createError, type MbsError } from '../errors.ts'
 import type { AedesClient, SubscriptionStore } from './aedes-types.ts'
 
+/** What one level of a filter costs in a tree that is matched with topics, in bytes, as measured. */
+const LEVEL_BYTES = 250
+/** What a filter costs beside its levels and letters, in bytes. */
+const OVERHEAD_BYTES = 300
+
 export interface SubscriptionsOptions {
   readonly subscriptionsPerClient: number
+  /** Bytes that all subscriptions may take. */
+  readonly subscriptionBytes: number
   /** True where a persistent session of this client identifier is kept. */
   readonly isKept: (clientId: string) => boolean
 }
@@ -25,9 +33,15 @@ export class Subscriptions {
   readonly #ofConnections = new WeakMap<AedesClient, Set<string>>()
   /** Of persistent sessions: granted on this connection and not yet stored. */
   readonly #granted = new WeakMap<object, Subscription[]>()
+  #bytes = 0
 
   constructor (options: SubscriptionsOptions) {
     this.#options = options
+  }
+
+  /** Bytes that all subscriptions take, as reckoned. */
+  get bytes (): number {
+    return this.#bytes
   }
 
   /** Subscriptions of a persistent session. */
@@ -37,14 +51,17 @@ export class Subscriptions {
 
   /**
    * Grants a subscription that is allowed otherwise. Nothing else that can deny it may come after.
-   * @returns MBS_ERR_LIMIT_SUBSCRIPTIONS where the client has too many
+   * @returns MBS_ERR_LIMIT_SUBSCRIPTIONS where the client has too many, or all together take too much
    */
   grant (client: AedesClient, subscription: Subscription): MbsError | undefined {
     const filters = this.#filtersOf(client)
     if (!filters.has(subscription.topic)) {
-      const max = this.#options.subscriptionsPerClient
-      if (filters.size >= max) return createError('MBS_ERR_LIMIT_SUBSCRIPTIONS', { max })
+      const { subscriptionsPerClient, subscriptionBytes } = this.#options
+      if (filters.size >= subscriptionsPerClient) return reached('subscriptionsPerClient', subscriptionsPerClient)
+      const bytes = bytesOf(subscription.topic, client.clean)
+      if (this.#bytes + bytes > subscriptionBytes) return reached('subscriptionBytes', subscriptionBytes)
       filters.add(subscription.topic)
+      this.#bytes += bytes
     }
     if (!client.clean) {
       const granted = this.#granted.get(client)
@@ -57,12 +74,14 @@ export class Subscriptions {
   /** A client has unsubscribed. */
   release (client: AedesClient, filters: readonly string[]): void {
     const held = client.clean ? this.#ofConnections.get(client) : this.#ofSessions.get(client.id)
-    for (const filter of filters) held?.delete(filter)
+    if (held !== undefined) this.#drop(held, filters, client.clean)
     if (!client.clean && held?.size === 0) this.#ofSessions.delete(client.id)
   }
 
   /** A persistent session has ended. */
   forget (clientId: string): void {
+    const held = this.#ofSessions.get(clientId)
+    if (held !== undefined) this.#drop(held, held, false)
     this.#ofSessions.delete(clientId)
   }
 
@@ -93,9 +112,23 @@ export class Subscriptions {
     const key = (client.clean ? client : client.id) as AedesClient & string
     let filters = all.get(key)
     if (filters === undefined) {
-      filters = new Set()
-      all.set(key, filters)
+      const held = filters = new Set<string>()
+      all.set(key, held)
+      if (client.clean) client.conn.once('close', () => { this.#drop(held, held, true) })
     }
     return filters
   }
+
+  #drop (held: Set<string>, filters: Iterable<string>, clean: boolean): void {
+    for (const filter of filters) if (held.delete(filter)) this.#bytes -= bytesOf(filter, clean)
+  }
+}
+
+/** Filters of persistent sessions stand in two trees: of what is matched now, and of what is kept. */
+function bytesOf (filter: string, clean: boolean): number {
+  return OVERHEAD_BYTES + 2 * filter.length + filter.split('/').length * LEVEL_BYTES * (clean ? 1 : 2)
+}
+
+function reached (setting: string, max: number): MbsError {
+  return createError('MBS_ERR_LIMIT_SUBSCRIPTIONS', { setting, max })
 }

@@ -65,6 +65,12 @@ export const configSchema = Type.Object({
       minimum: 1,
       maximum: 65_535
     }),
+    inflightBytes: size({
+      description: 'Bytes of packets of all clients that are received and not settled. Beyond it a client that has more than 16 KiB of them under way, or is about to, is not read until there is room.',
+      default: '128MiB',
+      minimumBytes: 1024 ** 2,
+      maximumBytes: 1024 ** 4
+    }),
     messagesPerSecond: wholeNumber({
       description: 'Publishes of one client in a second; what is above it waits at the client, nothing is dropped. 0: no limit.',
       default: 5000,
@@ -105,6 +111,12 @@ export const configSchema = Type.Object({
       default: 64,
       minimum: 0,
       maximum: 100_000
+    }),
+    subscriptionBytes: size({
+      description: 'Bytes that the subscriptions of all clients take together, reckoned by their levels. One more is denied with SUBACK 0x80.',
+      default: '256MiB',
+      minimumBytes: 0,
+      maximumBytes: 1024 ** 4
     }),
     sessions: wholeNumber({
       description: 'Persistent sessions (connected with clean session 0), present ones included. One more is not kept: it ends with its connection.',

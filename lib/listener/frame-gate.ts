@@ -3,9 +3,9 @@
  *
  * On the way in, bytes pass as they come, packet by packet: CONNECT first and nothing else before the session is
  * accepted, no packet that is too large or malformed, at most `inflightPerClient` publishes and one SUBSCRIBE that are
- * not settled, and no more in a second than the rates allow. Beyond that it reads nothing, and TCP holds the device
- * back. PINGREQ is answered here: the broker reads nothing dependably while publishes wait. The way out is that of
- * outbound.ts.
+ * not settled, no more in a second than the rates allow, and no large packet without memory for it. Beyond that it
+ * reads nothing, and TCP holds the device back. PINGREQ is answered here: the broker reads nothing dependably while
+ * publishes wait. The way out is that of outbound.ts.
  *
  * It knows no topics, reassembles no packet, and holds at most one chunk of the socket.
  */
@@ -15,6 +15,7 @@ import type { PeerCertificate } from '../message.ts'
 import { Deadlines } from './deadlines.ts'
 import { FrameScanner, type ScanLimits } from './frame-scanner.ts'
 import { closeGently } from './linger.ts'
+import { OwnInflightBytes, type InflightBytes } from './inflight-bytes.ts'
 import { Outbound } from './outbound.ts'
 import { CONNECT, isFirstByteOfClient, PINGREQ, PUBLISH, SUBSCRIBE } from './packet-types.ts'
 import { createRates, type RateLimits, type Rates, type ReachedRate } from './rates.ts'
@@ -65,6 +66,8 @@ export interface FrameGateOptions {
   readonly facts: ConnectionFacts
   readonly peer: PeerFacts
   readonly limits: GateLimits
+  /** Shared by all connections. */
+  readonly inflight: InflightBytes
   /** Called each time that the device is held back because it sends more in a second than it may. */
   readonly rateReached?: (limit: ReachedRate) => void
 }
@@ -80,6 +83,7 @@ export class FrameGate extends Duplex {
   readonly #socket: Transport
   readonly #scanner: FrameScanner
   readonly #outbound: Outbound
+  readonly #inflight: OwnInflightBytes
   readonly #deadlines: Deadlines
   /** Undefined where no rate is limited. */
   readonly #rates: Rates | undefined
@@ -88,6 +92,8 @@ export class FrameGate extends Duplex {
   #limit: number
   /** Publishes passed on whose event is not stored, and those whose fan-out to subscribers has not ended. */
   #notStored = 0
+  /** Those of them that are held beyond the end of the connection. */
+  #arrived = 0
   #notForwarded = 0
   /** From the packet that may not pass yet to the end of its chunk. */
   #rest: Buffer | undefined
@@ -100,7 +106,8 @@ export class FrameGate extends Duplex {
   #subscribing = false
   #abrupt = false
 
-  constructor ({ socket, openedAt = performance.now(), facts, peer, limits, rateReached }: FrameGateOptions) {
+  constructor (options: FrameGateOptions) {
+    const { socket, openedAt = performance.now(), facts, peer, limits, rateReached } = options
     super({ readableHighWaterMark: INBOUND_BYTES, writableHighWaterMark: NEVER_FULL })
     this.facts = facts
     this.peer = peer
@@ -115,6 +122,7 @@ export class FrameGate extends Duplex {
       expired: (error) => { this.#fail(error) }
     })
     this.#rates = createRates(limits, { reached: (limit) => rateReached?.(limit), goOn: () => { this.#goOn() } })
+    this.#inflight = new OwnInflightBytes(options.inflight, () => { this.#continue() })
     this.#outbound = new Outbound({
       socket,
       maxBytes: limits.unreadBytes,
@@ -154,10 +162,17 @@ export class FrameGate extends Duplex {
     if (!this.destroyed) this.#socket.write(connack)
   }
 
+  /** A publish has come out of the broker's parser. */
+  publishArrived (): void {
+    this.#arrived++
+  }
+
   /** The event of a publish is stored, or was refused. */
   publishStored (): void {
     if (this.#notStored > 0) this.#notStored--
-    this.#release()
+    if (this.#arrived > 0) this.#arrived--
+    if (this.destroyed) this.#inflight.left(this.#arrived)
+    else this.#release()
   }
 
   /** A publish has been handed to all its subscribers. */
@@ -225,6 +240,10 @@ export class FrameGate extends Duplex {
         begun = 'new'
         at++
       }
+      if (scanner.beginsBody && !this.#makeRoom()) {
+        this.#rest = chunk.subarray(at)
+        break
+      }
       const stopped = scanner.advance(chunk, at)
       if (typeof stopped !== 'number') {
         this.#fail(stopped)
@@ -234,6 +253,8 @@ export class FrameGate extends Duplex {
       if (scanner.type === PINGREQ) {
         from = at
         if (scanner.between) this.#outbound.pong()
+      } else if (scanner.between && scanner.type !== PUBLISH) {
+        this.#inflight.otherRead()
       }
     }
     this.#forward(chunk, from, at)
@@ -273,19 +294,26 @@ export class FrameGate extends Duplex {
     return true
   }
 
+  /** True where the packet that has begun may go on: there is memory for all of it. */
+  #makeRoom (): boolean {
+    const { type, remaining } = this.#scanner
+    return type === PUBLISH ? this.#inflight.takePublish(remaining) : this.#inflight.takeOther(remaining)
+  }
+
   #forward (chunk: Buffer, from: number, to: number): void {
     if (to > from && !this.push(chunk.subarray(from, to))) this.#wanted = false
   }
 
   /** Goes on once half of the publishes are settled, not after each: a few long steps instead of many short ones. */
   #release (): void {
+    this.#inflight.left(this.#underWay())
     if (this.#rest === undefined) this.#passEnd()
     else if (this.#phase === 'session' && this.#underWay() <= this.#limit >> 1) this.#continue()
   }
 
   #continue (): void {
     const rest = this.#rest
-    if (rest === undefined) return
+    if (rest === undefined || this.destroyed) return
     this.#pass(rest)
     if (this.#rest !== undefined || this.destroyed) return
     this.#passEnd()
@@ -354,6 +382,7 @@ export class FrameGate extends Duplex {
   override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
     this.#deadlines.stop()
     this.#rates?.stop()
+    this.#inflight.close(this.#arrived)
     this.#rest = undefined
     if (this.#abrupt) {
       this.#socket.destroy()

@@ -23,6 +23,8 @@ export class FrameScanner {
   #remaining = 0
   #lengthBytes = 0
   #filters: FilterCounter | undefined
+  /** Nothing of the body has been taken. */
+  #fresh = false
 
   constructor (limits: ScanLimits) {
     this.#limits = limits
@@ -38,6 +40,16 @@ export class FrameScanner {
     return this.#type
   }
 
+  /** True between the fixed header of a packet and what follows it, where something does. */
+  get beginsBody (): boolean {
+    return this.#place === 'body' && this.#fresh
+  }
+
+  /** Bytes of the packet that are to come, once its fixed header is known. */
+  get remaining (): number {
+    return this.#remaining
+  }
+
   /** Begins a packet with its first byte, which the caller has checked. */
   begin (firstByte: number): void {
     this.#type = firstByte >> 4
@@ -49,8 +61,8 @@ export class FrameScanner {
   }
 
   /**
-   * Takes bytes of the packet that was begun, from `at` on.
-   * @returns where it stopped: at the end of the packet or of the chunk; or what is wrong with the packet:
+   * Takes bytes of the packet that was begun, from `at` on: of its fixed header, or of what follows it.
+   * @returns where it stopped: at the end of the header, of the packet or of the chunk; or what is wrong with it:
    * MBS_ERR_GATE_MALFORMED, MBS_ERR_GATE_PACKET_TOO_LARGE, MBS_ERR_GATE_SUBSCRIPTIONS
    */
   advance (chunk: Buffer, at: number): number | MbsError {
@@ -59,11 +71,16 @@ export class FrameScanner {
         const problem = this.#takeLength(chunk[at++] as number)
         if (problem !== undefined) return problem
       }
+      return at
     }
     if (this.#place !== 'body') return at
+    this.#fresh = false
     const end = Math.min(chunk.length, at + this.#remaining)
     if (this.#filters !== undefined) {
       this.#filters.feed(chunk, at, end)
+      if (this.#filters.unidentified) {
+        return createError('MBS_ERR_GATE_MALFORMED', { reason: 'a packet identifier of 0 [MQTT-2.3.1-1]' })
+      }
       const max = this.#limits.subscriptionsPerPacket
       if (this.#filters.count > max) return createError('MBS_ERR_GATE_SUBSCRIPTIONS', { max })
     }
@@ -87,6 +104,7 @@ export class FrameScanner {
       return createError('MBS_ERR_GATE_MALFORMED', { reason: 'PINGREQ and DISCONNECT are of two bytes' })
     }
     this.#place = this.#remaining === 0 ? 'between' : 'body'
+    this.#fresh = true
     return undefined
   }
 }

@@ -17,6 +17,7 @@ import { Arrival } from './arrival.ts'
 import type { ConnectionLimit } from './connection-limit.ts'
 import { ExpiryWatch } from './expiry-watch.ts'
 import { FrameGate, type ConnectionFacts, type GateLimits } from './frame-gate.ts'
+import type { InflightBytes } from './inflight-bytes.ts'
 import { peerCertificateOf } from './peer-certificate.ts'
 import { createTrust, readProxyHeader, type ProxyOutcome, type ProxyTrust } from './proxy-reader.ts'
 import { filesOf, loadTlsOptions, type ListenerTls } from './tls-options.ts'
@@ -54,6 +55,8 @@ export interface ListenerOptions {
   readonly limits: GateLimits
   /** Shared by all listeners. */
   readonly connections: ConnectionLimit
+  /** Shared by all listeners. */
+  readonly inflight: InflightBytes
   /** Takes over a connection. Called before anything of it has been read. */
   readonly handle: (gate: FrameGate) => void
   readonly telemetry: Telemetry
@@ -313,7 +316,7 @@ export class Listener {
 
   #handOver (socket: Transport, arrival: Arrival): void {
     const { facts, openedAt, ip, certificate } = arrival
-    const { limits, anonymous, telemetry } = this.#options
+    const { limits, inflight, anonymous, telemetry } = this.#options
     const gate = new FrameGate({
       socket,
       openedAt,
@@ -325,6 +328,7 @@ export class Listener {
         ...(certificate !== undefined && { certificate })
       },
       limits,
+      inflight,
       rateReached: (limit) => { telemetry.clientThrottled(limit, facts) }
     })
     arrival.arrived(gate)

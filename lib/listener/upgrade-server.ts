@@ -16,6 +16,8 @@ const SUBPROTOCOLS = new Set(['mqtt', 'mqttv3.1'])
 const MAX_HEADER_BYTES = 16 * 1024
 /** A frame may hold several packets; one of this size is never too large. */
 const MIN_PAYLOAD_BYTES = 64 * 1024
+/** Frames of one message. Clients of MQTT cut none; each takes a hundred bytes beside what is in it. */
+const MAX_FRAGMENTS = 256
 
 /** How a listener speaks WebSocket. */
 export interface WebSocketSettings {
@@ -63,6 +65,7 @@ export class UpgradeServer {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: Math.max(packetBytes, MIN_PAYLOAD_BYTES),
+      maxFragments: MAX_FRAGMENTS,
       handleProtocols: (offered) => [...offered].find((name) => SUBPROTOCOLS.has(name)) ?? false
     })
     this.#webSockets.on('wsClientError', (error, socket) => {

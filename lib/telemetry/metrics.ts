@@ -176,10 +176,12 @@ export function createMetrics () {
   })
   fromGauges('publishes_held', 'Publishes that wait for room in the outbox.', (g) => g.outbox().held)
   fromGauges('publishes_open', 'Publishes between their arrival and their answer.', (g) => g.openPublishes())
+  fromGauges('inflight_bytes', 'Bytes of packets that are received, or about to be, and not settled.', (g) => g.inflightBytes())
   fromGauges('persistent_sessions', 'Sessions that outlive their connection, those of connected clients among them.',
     (g) => g.broker().persistentSessions)
   fromGauges('queued_messages', 'Messages kept for persistent sessions.', (g) => g.broker().queuedMessages)
   fromGauges('queued_bytes', 'Bytes of messages kept for persistent sessions.', (g) => g.broker().queuedBytes)
+  fromGauges('subscription_bytes', 'Bytes that all subscriptions take, as reckoned.', (g) => g.broker().subscriptionBytes)
   fromGauges('retained_messages', 'Retained messages.', (g) => g.broker().retainedMessages)
   fromGauges('retained_bytes', 'Bytes of retained messages.', (g) => g.broker().retainedBytes)
   fromGauges('delivery_waiting', 'Events that wait for delivery.', (g) => g.delivery().waiting)

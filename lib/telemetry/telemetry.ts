@@ -27,6 +27,8 @@ export interface Gauges {
   delivery (): { readonly waiting: number, readonly inFlight: number }
   /** Publishes between their arrival and their answer. */
   openPublishes (): number
+  /** Bytes of packets that are received, or about to be, and not settled. */
+  inflightBytes (): number
   /** What the broker keeps for clients. */
   broker (): {
     readonly persistentSessions: number
@@ -34,6 +36,7 @@ export interface Gauges {
     readonly queuedBytes: number
     readonly retainedMessages: number
     readonly retainedBytes: number
+    readonly subscriptionBytes: number
   }
 }
 

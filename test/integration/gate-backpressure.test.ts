@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { InflightBytes } from '../../lib/listener/inflight-bytes.ts'
 import { publishBytes, RawMqtt } from '../support/raw-mqtt.ts'
 import { startBroker, until } from '../support/broker.ts'
 
@@ -152,4 +153,61 @@ test('what a client sent before it closed its side is stored and answered', asyn
   outbox.release()
   await device.closed
   t.same(device.idsOf('puback'), [1, 2, 3, 4, 5, 6, 7])
+})
+
+test('what all devices have under way is bounded, small messages pass, and nothing is lost', async (t) => {
+  const inflight = new InflightBytes(4 * 1024 * 1024)
+  const { outbox, broker, port } = await startBroker(t, { inflight })
+  outbox.auto = false
+  const payload = Buffer.alloc(200_000)
+  const large = await Promise.all(Array.from({ length: 10 }, async (_, index) => {
+    const device = await RawMqtt.open(port, { clientId: `large-${index}` })
+    for (let messageId = 1; messageId <= 10; messageId++) device.publish({ payload, qos: 1, messageId })
+    return device
+  }))
+  await outbox.arrived(20)
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  t.equal(outbox.appends.length, 20, 'as many as there is memory for')
+  t.ok(inflight.total <= inflight.max, `${inflight.total} bytes`)
+  t.ok(inflight.waiting > 0)
+  // One that announces a large packet and does not send it takes room, and a small one does not need any.
+  const small = await RawMqtt.open(port, { clientId: 'small' })
+  for (let messageId = 1; messageId <= 10; messageId++) small.publish({ payload: 'x'.repeat(1000), qos: 1, messageId })
+  await outbox.arrived(30)
+  large[0]?.abort()
+  await until(() => broker.clients === 10)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.equal(outbox.appends.length, 30, 'what is waiting to be stored takes memory, also when its device is gone')
+  outbox.auto = true
+  outbox.release()
+  for (let count = 0; count < 10; count++) await small.next('puback')
+  for (const device of large.slice(1)) for (let count = 0; count < 10; count++) await device.next('puback')
+  await until(() => inflight.total === 0)
+  t.equal(inflight.waiting, 0)
+  const stored = outbox.stored.filter(({ partitionKey }) => partitionKey !== 'large-0' && partitionKey !== 'small')
+  t.equal(stored.length, 90)
+  for (const device of [...large, small]) device.abort()
+})
+
+test('large packets that are begun and not finished hold up large ones for a time, and small ones not at all', async (t) => {
+  const inflight = new InflightBytes(1024 * 1024)
+  const { outbox, logged, port } = await startBroker(t, { inflight, gate: { packetTimeoutMs: 700 } })
+  const begun = publishBytes({ payload: Buffer.alloc(250_000) }).subarray(0, 10)
+  const attackers = await Promise.all(Array.from({ length: 8 }, async (_, index) => {
+    const attacker = await RawMqtt.open(port, { clientId: `attacker-${index}` })
+    attacker.write(begun)
+    return attacker
+  }))
+  await until(() => inflight.waiting === 4)
+  const device = await RawMqtt.open(port, { keepalive: 1 })
+  const since = performance.now()
+  device.publish({ payload: 'small', qos: 1, messageId: 1 })
+  await device.next('puback')
+  t.ok(performance.now() - since < 500)
+  device.publish({ payload: Buffer.alloc(100_000), qos: 1, messageId: 2 })
+  await device.next('puback')
+  await logged('MBS_ERR_GATE_PACKET_TIMEOUT')
+  t.equal(outbox.stored.length, 2)
+  for (const client of [...attackers, device]) client.abort()
+  await until(() => inflight.total === 0 && inflight.waiting === 0)
 })

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import type { BrokerOptions } from '../../lib/broker/broker.ts'
 import { publishBytes, RawMqtt } from '../support/raw-mqtt.ts'
 import { startBroker, until } from '../support/broker.ts'
 
@@ -201,5 +202,82 @@ test('names of objects are client identifiers and topics like any other', async 
     await leave(running, name, name)
     await publish(running, name, 1)
     t.same(await texts((await comeBack(running.port, name)).client, 1), ['1'])
+  }
+})
+
+/** Who it says it is. */
+const byUsername: BrokerOptions['authenticate'] = async ({ clientId, username }) => ({
+  kind: 'accepted',
+  identity: username === undefined ? { clientId, method: 'anonymous' } : { clientId, method: 'password', username }
+})
+
+test('a session is that of its user: whoever else takes its identifier begins a new one', async (t) => {
+  const { broker, outbox, port } = await startBroker(t, { authenticate: byUsername })
+  const as = async (username: string) => await RawMqtt.open(port, { clientId: 'x', clean: false, username })
+  const alice = await as('alice')
+  alice.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'secret/#', qos: 1 }] })
+  await alice.next('suback')
+  for (const messageId of [9, 10]) {
+    alice.publish({ topic: 'a', qos: 2, messageId })
+    await alice.next('pubrec')
+  }
+  alice.abort()
+  await until(() => broker.clients === 0)
+  const other = await RawMqtt.open(port, { clientId: 'other', username: 'bob' })
+  other.publish({ topic: 'secret/a', qos: 1, messageId: 1 })
+  await other.next('puback')
+
+  const bob = await RawMqtt.dial(port)
+  bob.connect({ clientId: 'x', clean: false, username: 'bob' })
+  t.match(await bob.next('connack'), { returnCode: 0, sessionPresent: false })
+  bob.publish({ topic: 'b', payload: 'of bob', qos: 2, messageId: 9 })
+  await bob.next('pubrec')
+  t.equal(outbox.stored.at(-1)?.data.toString(), 'of bob', 'his packet identifiers are his own')
+  other.publish({ topic: 'secret/b', qos: 1, messageId: 2 })
+  await other.next('puback')
+  await bob.ping()
+  t.equal(bob.received.filter(({ cmd }) => cmd === 'publish').length, 0)
+
+  // And while the other one is connected, with a publish under way.
+  outbox.auto = false
+  const arrived = outbox.appends.length
+  bob.publish({ topic: 'b', payload: 'still of bob', qos: 2, messageId: 11 })
+  await outbox.arrived(arrived + 1)
+  const again = await as('alice')
+  again.publish({ topic: 'a', payload: 'of alice', qos: 2, messageId: 11 })
+  await outbox.arrived(arrived + 2)
+  outbox.auto = true
+  outbox.release()
+  await again.next('pubrec')
+  t.same(outbox.stored.slice(-2).map(({ data }) => data.toString()), ['still of bob', 'of alice'])
+  for (const client of [again, other]) client.abort()
+})
+
+test('a connection that ends while the next one takes its session over does not take it away', async (t) => {
+  let hold: Promise<void> | undefined
+  const { broker, port } = await startBroker(t, {
+    authenticate: async (credentials, signal) => {
+      await hold
+      return await byUsername(credentials, signal)
+    }
+  })
+  for (let round = 0; round < 30; round++) {
+    const clientId = `x-${round}`
+    const first = await RawMqtt.open(port, { clientId, clean: false })
+    let goOn = () => {}
+    hold = new Promise((resolve) => { goOn = resolve })
+    const second = await RawMqtt.dial(port)
+    second.connect({ clientId, clean: false })
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    first.abort()
+    for (let turn = 0; turn < round % 10; turn++) await new Promise((resolve) => setImmediate(resolve))
+    goOn()
+    hold = undefined
+    await second.next('connack')
+    second.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'a', qos: 1 }] })
+    await second.next('suback')
+    second.abort()
+    await until(() => broker.clients === 0)
+    t.equal(broker.stats().persistentSessions, round + 1)
   }
 })

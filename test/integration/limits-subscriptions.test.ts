@@ -84,3 +84,33 @@ test('an UNSUBSCRIBE with more topic filters than a packet may have closes its c
   await device.closed
   await logged('MBS_ERR_GATE_SUBSCRIPTIONS')
 })
+
+test('all subscriptions together take no more than subscriptionBytes, and what ends gives back', async (t) => {
+  const { broker, logged, port } = await startBroker(t, { broker: { subscriptionBytes: 40_000 } })
+  const deep = (name: string) => `${name}/${'a/'.repeat(28)}b`
+  const ask = async (client: RawMqtt, messageId: number, ...topics: string[]) => {
+    client.send({ cmd: 'subscribe', messageId, subscriptions: topics.map((topic) => ({ topic, qos: 1 as const })) })
+    return (await client.next('suback')).granted
+  }
+  // Thirty levels: 7,900 bytes for a clean session, 15,400 for a persistent one.
+  const kept = await RawMqtt.open(port, { clientId: 'kept', clean: false })
+  t.same(await ask(kept, 1, deep('a'), deep('b'), deep('c')), [1, 1, 128])
+  t.same(await ask(kept, 2, deep('a')), [1], 'what it has already costs nothing')
+  const clean = await RawMqtt.open(port, { clientId: 'clean' })
+  t.same(await ask(clean, 1, deep('a'), deep('b'), 'short'), [1, 128, 1])
+  t.match((await logged('MBS_ERR_LIMIT_SUBSCRIPTIONS'))[0], { msg: /subscriptionBytes, 40000/ })
+  const all = broker.stats().subscriptionBytes
+  t.ok(all > 35_000 && all <= 40_000, `${all}`)
+  clean.abort()
+  await until(() => broker.clients === 1)
+  await until(() => broker.stats().subscriptionBytes < 32_000)
+  kept.send({ cmd: 'unsubscribe', messageId: 3, unsubscriptions: [deep('a')] })
+  await kept.next('unsuback')
+  t.same(await ask(kept, 4, deep('d')), [1])
+  kept.abort()
+  await until(() => broker.clients === 0)
+  t.ok(broker.stats().subscriptionBytes > 30_000, 'a persistent session keeps its own')
+  const again = await RawMqtt.open(port, { clientId: 'kept', clean: true })
+  t.equal(broker.stats().subscriptionBytes, 0)
+  again.abort()
+})

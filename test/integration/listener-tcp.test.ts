@@ -1,5 +1,6 @@
 import { test, type Test } from 'tap'
 import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
+import { InflightBytes } from '../../lib/listener/inflight-bytes.ts'
 import { createListener, type ListenerOptions } from '../../lib/listener/listener.ts'
 import { createTestTelemetry } from '../support/log-lines.ts'
 import { RawMqtt } from '../support/raw-mqtt.ts'
@@ -14,6 +15,7 @@ function create (t: Test, options: Partial<ListenerOptions> = {}) {
     anonymous: true,
     limits: gateLimits,
     connections: new ConnectionLimit(10),
+    inflight: new InflightBytes(1024 * 1024),
     handle: () => {},
     telemetry,
     ...options

@@ -5,6 +5,7 @@ import { createBroker, type BrokerOptions } from '../../lib/broker/broker.ts'
 import type { DeniedPublish, Permissions, StateLimits } from '../../lib/broker/contract.ts'
 import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
 import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
+import { InflightBytes } from '../../lib/listener/inflight-bytes.ts'
 import type { GateLimits } from '../../lib/listener/frame-gate.ts'
 import { createListener, type ListenerOptions } from '../../lib/listener/listener.ts'
 import type { ListenerTls } from '../../lib/listener/tls-options.ts'
@@ -27,6 +28,7 @@ export const gateLimits: GateLimits = {
 export const stateLimits: StateLimits = {
   connectionsPerIdentity: 0,
   subscriptionsPerClient: 1000,
+  subscriptionBytes: 64 * 1024 * 1024,
   sessions: 1000,
   sessionExpiryMs: 3_600_000,
   queuedMessages: 1000,
@@ -42,6 +44,7 @@ export interface TestBrokerOptions {
   ingest?: Partial<IngestOptions>
   connections?: number
   connectionsPerAddress?: number
+  inflight?: InflightBytes
   tls?: ListenerTls
   /** What is different from an `mqtt` listener on 127.0.0.1, or an `mqtts` one where there is `tls`. */
   listener?: Partial<ListenerOptions>
@@ -100,6 +103,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     anonymous: options.anonymous ?? true,
     limits: { ...gateLimits, ...options.gate },
     connections,
+    inflight: options.inflight ?? new InflightBytes(64 * 1024 * 1024),
     handle: (gate) => { broker.handle(gate) },
     telemetry,
     ...options.listener

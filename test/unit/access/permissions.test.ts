@@ -51,6 +51,16 @@ test('a user who is called anonymous or * gets nothing by that name', async (t) 
   t.notOk(permissions.mayPublish({ clientId: 'd', method: 'anonymous', username: 'ada' }, 'ada'), 'a name that was not proven')
 })
 
+test('claims that are no texts are compared as they are written', async (t) => {
+  const permissions = permissionsOf({ claims: { level: '5', admin: 'true' }, publish: ['a'] })
+  const may = (claims: Record<string, unknown>) =>
+    permissions.mayPublish({ clientId: 'd', method: 'jwt', username: 'u', claims }, 'a')
+  t.ok(may({ level: 5, admin: true }))
+  t.ok(may({ level: [4, 5], admin: 'true' }))
+  for (const level of [5.5, '05', 55, null, { 5: 5 }, undefined]) t.notOk(may({ level, admin: true }), String(level))
+  t.notOk(may({ level: 5, admin: 1 }))
+})
+
 test('a rule may ask for claims of the token, all of them', async (t) => {
   const permissions = permissionsOf({ claims: { role: 'operator', site: 'north' }, publish: ['a'] })
   const may = (claims?: Record<string, unknown>) =>

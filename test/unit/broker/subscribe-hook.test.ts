@@ -9,7 +9,9 @@ import { createTestTelemetry } from '../../support/log-lines.ts'
 function createHook (permissions = allowAll) {
   const { telemetry } = createTestTelemetry()
   const limits = { topicBytes: 100, topicLevels: 10 }
-  const subscriptions = new Subscriptions({ subscriptionsPerClient: 10, isKept: () => true })
+  const subscriptions = new Subscriptions({
+    subscriptionsPerClient: 10, subscriptionBytes: 100_000, isKept: () => true
+  })
   return new SubscribeHook({ identities: new Identities(), permissions, limits, subscriptions, telemetry })
 }
 

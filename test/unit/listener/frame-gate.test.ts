@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { test, type Test } from 'tap'
 import { FrameGate, type GateLimits } from '../../../lib/listener/frame-gate.ts'
+import { InflightBytes } from '../../../lib/listener/inflight-bytes.ts'
 import { connectBytes, publishBytes, RawMqtt } from '../../support/raw-mqtt.ts'
 import { gateLimits, until } from '../../support/broker.ts'
 
@@ -13,7 +14,13 @@ async function openGate (t: Test, limits: Partial<GateLimits> = {}) {
   const accepted = once(server, 'connection') as Promise<[Socket]>
   const device = new RawMqtt(connect({ port, host: '127.0.0.1', noDelay: true }))
   const [socket] = await accepted
-  const gate = new FrameGate({ socket, facts: { listener: 'l', address: 'a' }, peer: { ip: 'a', secure: false, anonymous: true }, limits: { ...gateLimits, ...limits } })
+  const gate = new FrameGate({
+    socket,
+    facts: { listener: 'l', address: 'a' },
+    peer: { ip: 'a', secure: false, anonymous: true },
+    limits: { ...gateLimits, ...limits },
+    inflight: new InflightBytes(1024 * 1024)
+  })
   t.teardown(() => {
     gate.destroy()
     device.socket.destroy()
@@ -253,7 +260,7 @@ test('what waits goes out in order, and what is there when it is closed as well'
 })
 
 test('a device that takes nothing of what waits for it is closed in time, and one that takes some of it is not', async (t) => {
-  const { gate, device } = await openSession(t, { drainTimeoutMs: 500 })
+  const { gate, device } = await openSession(t, { drainTimeoutMs: 1500 })
   const failed = once(gate, 'error')
   device.socket.pause()
   for (let number = 0; number < 200; number++) gate.write(Buffer.alloc(100_000))
@@ -262,7 +269,7 @@ test('a device that takes nothing of what waits for it is closed in time, and on
     // So much that the kernel at the other side, which holds some as well, asks for more.
     await until(() => device.bytes.length > step * 4_000_000)
     device.socket.pause()
-    await new Promise((resolve) => setTimeout(resolve, 250))
+    await new Promise((resolve) => setTimeout(resolve, 600))
   }
   t.notOk(gate.destroyed)
   t.match(await failed, [{ code: 'MBS_ERR_GATE_SLOW_READER' }])

@@ -13,8 +13,14 @@ const gauges: Gauges = {
   oldestStoredAt: () => Date.now() - 60_000,
   delivery: () => ({ waiting: 4, inFlight: 1 }),
   openPublishes: () => 7,
+  inflightBytes: () => 8,
   broker: () => ({
-    persistentSessions: 11, queuedMessages: 12, queuedBytes: 13, retainedMessages: 14, retainedBytes: 15
+    persistentSessions: 11,
+    queuedMessages: 12,
+    queuedBytes: 13,
+    retainedMessages: 14,
+    retainedBytes: 15,
+    subscriptionBytes: 16
   })
 }
 

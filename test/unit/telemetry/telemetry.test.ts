@@ -214,6 +214,10 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.deliveryDenied(),
     metrics: { deliveries_denied_total: 1 }
   },
+  deliveryDropped: {
+    call: (telemetry) => telemetry.deliveryDropped(),
+    metrics: { deliveries_dropped_total: 1 }
+  },
   willLost: {
     call: (telemetry) => telemetry.willLost(refusal, connection),
     log: { level: 'error', code: 'MBS_ERR_OUTBOX_FULL', msg: /^a will was lost/, help: refusal.help, ...connection },
@@ -390,8 +394,14 @@ test('gauges are read from where observe says', async (t) => {
     oldestStoredAt: () => undefined,
     delivery: () => ({ waiting: 7, inFlight: 8 }),
     openPublishes: () => 9,
+    inflightBytes: () => 16,
     broker: () => ({
-      persistentSessions: 10, queuedMessages: 11, queuedBytes: 12, retainedMessages: 13, retainedBytes: 14
+      persistentSessions: 10,
+      queuedMessages: 11,
+      queuedBytes: 12,
+      retainedMessages: 13,
+      retainedBytes: 14,
+      subscriptionBytes: 15
     })
   })
   t.equal(sampleOf(await read(telemetry), 'mqtt_broker_source_persistent_sessions'), 10)
