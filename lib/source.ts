@@ -145,6 +145,7 @@ export class Source {
    * @returns MBS_ERR_RELOAD_FAILED for each group of files that was not taken over; empty: all were
    */
   async reload (reason = 'reload() was called'): Promise<readonly MbsError[]> {
+    if (this.config.access.permissions !== undefined) this.#telemetry.permissionsNotRead()
     return await this.#reloader.reloadAll(reason)
   }
 
@@ -263,7 +264,8 @@ export class Source {
       await this.#watchFiles(listener)
       const address = await listener.start()
       this.#telemetry.listening({ what, address })
-      if (settings.anonymous && !isLocalListener(settings)) this.#telemetry.anonymousListener({ listener: what })
+      const open = settings.anonymous && settings.tls?.clientCertificate !== 'required'
+      if (open && !isLocalListener(settings)) this.#telemetry.anonymousListener({ listener: what })
       addresses.push({ protocol: settings.protocol, address })
     }
     return addresses

@@ -39,8 +39,10 @@ const PLAN: readonly Row[] = [
   { place: 'lib/access/', lib: COMMON, packages: ['jose'] },
   {
     place: 'lib/config/',
-    // The form of what stands in a user file is judged where it is used.
-    lib: [...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts'],
+    // The form of what stands in a user file or a file of keys is judged where it is used.
+    lib: [
+      ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts'
+    ],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },
   { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'], packages: ['ws'] },

@@ -33,15 +33,22 @@ SIGHUP reads certificates, keys, CAs and revocation lists again; no connection i
   }
 }
 
+/**
+ * Within this time a second signal is the first one again, in milliseconds: Ctrl-C reaches the program from the
+ * terminal, and from npm, which passes on what it has got itself.
+ */
+const SAME_SIGNAL_MS = 1000
+
 /** Resolves with the exit code when a signal has ended the source; a second signal ends the process at once. */
 async function stopOnSignal (source: Source): Promise<number> {
   const signal = await new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-  const now = (): void => { process.exit(1) }
-  process.once('SIGTERM', now)
-  process.once('SIGINT', now)
+  const since = performance.now()
+  const again = (): void => { if (performance.now() - since > SAME_SIGNAL_MS) process.exit(1) }
+  process.on('SIGTERM', again)
+  process.on('SIGINT', again)
   await source.close(signal)
   return 0
 }

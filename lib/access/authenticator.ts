@@ -124,9 +124,13 @@ export class Authenticator {
         case 'unavailable': return { kind: 'refused', reason: 'unavailable', why: result.reason }
       }
     }
-    if (credentials.anonymous) return { kind: 'anonymous' }
-    const { username, password } = credentials
-    return { kind: 'refused', reason: username === undefined && password === undefined ? 'missing' : 'unknown-user' }
+    const { username, password, anonymous } = credentials
+    const shown = username !== undefined || password !== undefined
+    // Where nobody asks for secrets, one that is shown says nothing; else it is wrong, and not nothing.
+    if (anonymous && !(shown && this.#options.methods.some(({ method }) => method !== 'certificate'))) {
+      return { kind: 'anonymous' }
+    }
+    return { kind: 'refused', reason: shown ? 'unknown-user' : 'missing' }
   }
 
   async #askOne (method: AuthenticationMethod, credentials: Credentials, signal: AbortSignal): Promise<MethodResult> {

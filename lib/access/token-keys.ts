@@ -67,7 +67,9 @@ export function parseJwks (text: string, allowed: readonly string[]): KeySet {
   if (entries.length > MAX_KEYS) throw new Error(`it holds more than ${MAX_KEYS} keys`)
   const keys = entries.flatMap((entry) => readJwk(entry, allowed))
   if (keys.length === 0) {
-    throw new Error(`none of its ${entries.length} keys is a public key for signatures with ${allowed.join(', ')}`)
+    const [first] = entries
+    const reason = entries.length === 1 && isPublicKey(first) ? `: ${whyNotJwk(first, allowed)}` : ''
+    throw new Error(`none of its ${entries.length} keys is a public key for signatures with ${allowed.join(', ')}${reason}`)
   }
   return new KeySet(keys, false)
 }
@@ -81,8 +83,9 @@ export function parsePublicKey (pem: string, allowed: readonly string[]): KeySet
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) throw new Error('it holds a private key, which does not belong here')
   if (!pem.includes('-----BEGIN')) throw new Error('it is not PEM')
   const key = createPublicKey(pem)
-  const algorithms = algorithmsOf(key).filter((algorithm) => allowed.includes(algorithm))
-  if (algorithms.length === 0) throw new Error(`the key cannot be used with ${allowed.join(', ')}`)
+  const possible = algorithmsOf(key)
+  const algorithms = possible.filter((algorithm) => allowed.includes(algorithm))
+  if (algorithms.length === 0) throw new Error(`the key cannot be used: ${whyNot(key, possible, allowed)}`)
   return new KeySet([{ key, algorithms }], true)
 }
 
@@ -102,6 +105,28 @@ function readJwk (jwk: unknown, allowed: readonly string[]): VerificationKey[] {
   } catch {
     return []
   }
+}
+
+function isPublicKey (jwk: unknown): jwk is JsonWebKey {
+  try {
+    createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+function whyNotJwk (jwk: JsonWebKey, allowed: readonly string[]): string {
+  const key = createPublicKey({ key: jwk, format: 'jwk' })
+  return whyNot(key, algorithmsOf(key), allowed)
+}
+
+/** Why a key is good for none of the algorithms that are allowed, in words. */
+function whyNot (key: KeyObject, possible: readonly string[], allowed: readonly string[]): string {
+  const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {}
+  if (possible.length > 0) return `it is made for ${possible.join(', ')}, of which access.jwt.algorithms has none (${allowed.join(', ')})`
+  if (key.asymmetricKeyType === 'rsa') return `it has ${modulusLength} bits, and ${MIN_RSA_BITS} are needed [RFC 7518 3.3]`
+  return `no algorithm is made for keys of the type ${key.asymmetricKeyType ?? 'secret'}`
 }
 
 /** The algorithms of JWS that a key is made for [RFC 7518 3.1, RFC 8037 3.1]. */

@@ -5,7 +5,7 @@
  */
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesHooks } from './aedes-types.ts'
-import type { Identities } from './identities.ts'
+import { fieldsOf, type Identities } from './identities.ts'
 import type { IdentityLimit } from './identity-limit.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -31,7 +31,7 @@ export function createAdmission (options: AdmissionOptions): AedesHooks['authent
       const full = sessions.take(client, identity.username)
       if (full !== undefined) {
         client.clean = true
-        telemetry.sessionNotKept(full, { ...client.conn.facts, clientId: client.id })
+        telemetry.sessionNotKept(full, fieldsOf(client, identity))
       }
     }
     callback(null, true)

@@ -2,6 +2,11 @@
 import type { Identity } from '../message.ts'
 import type { AedesClient } from './aedes-types.ts'
 
+/** What a log line says of a session: where it is connected, and the name that was proven. */
+export function fieldsOf ({ conn, id }: AedesClient, { username }: Identity) {
+  return { ...conn.facts, clientId: id, ...(username !== undefined && { username }) }
+}
+
 export class Identities {
   readonly #byClient = new WeakMap<object, Identity>()
 

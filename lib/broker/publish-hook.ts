@@ -12,7 +12,7 @@ import type { ClientIdentity, Identity, Publish } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, PublishCallback, PublishPacket } from './aedes-types.ts'
 import type { BrokerLimits, DeniedPublish, Permissions, PublishOutcome, StorePublish } from './contract.ts'
-import type { Identities } from './identities.ts'
+import { fieldsOf, type Identities } from './identities.ts'
 import { copyOf, ownCopyOf } from './payload.ts'
 import { topicProblem } from './topics.ts'
 import type { UnreleasedPublishes } from './unreleased-publishes.ts'
@@ -113,7 +113,7 @@ export class PublishHook {
     if (deniedPublish === 'close') {
       return { kind: 'refused', error: createError('MBS_ERR_ACCESS_PUBLISH', { topic: JSON.stringify(topic) }) }
     }
-    telemetry.publishDenied(topic, fieldsOf(client))
+    telemetry.publishDenied(topic, this.#fieldsOf(client))
     sendNowhere(packet)
     return STORED
   }
@@ -121,7 +121,7 @@ export class PublishHook {
   /** QoS 0: passes at once, and still counts against what the client may have under way until it is stored. */
   #answerAtMostOnce (client: AedesClient, arrival: Arrival, callback: PublishCallback): void {
     this.#await(arrival, (outcome) => {
-      if (outcome.kind === 'refused') this.#options.telemetry.publishDropped(outcome.error, fieldsOf(client))
+      if (outcome.kind === 'refused') this.#options.telemetry.publishDropped(outcome.error, this.#fieldsOf(client))
       client.conn.publishStored()
     })
     setImmediate(() => { this.#answer(callback, null) })
@@ -225,7 +225,7 @@ export class PublishHook {
     if (outcome.kind === 'stored') {
       this.#answer(callback, null)
     } else {
-      this.#options.telemetry.publishRefused(outcome.error, fieldsOf(client))
+      this.#options.telemetry.publishRefused(outcome.error, this.#fieldsOf(client))
       this.#options.refused(client)
       this.#answer(callback, outcome.error)
     }
@@ -237,6 +237,11 @@ export class PublishHook {
     } catch (thrown) {
       this.#options.telemetry.unexpected(thrown, 'the broker, after a publish')
     }
+  }
+
+  /** What a log line says of a client; its name was proven. */
+  #fieldsOf (client: AedesClient) {
+    return fieldsOf(client, this.#options.identities.of(client))
   }
 
   /** In a turn of its own, in the order of the calls. */
@@ -299,10 +304,6 @@ function sendNowhere (packet: PublishPacket): void {
 
 function toClient ({ clientId, username }: Identity): ClientIdentity {
   return username === undefined ? { id: clientId } : { id: clientId, username }
-}
-
-function fieldsOf (client: AedesClient) {
-  return { ...client.conn.facts, clientId: client.id }
 }
 
 function lastOf (pending: Pending | undefined): Answer[] | undefined {

@@ -8,7 +8,7 @@ import type { QoS } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, SubscriptionStore } from './aedes-types.ts'
 import type { BrokerLimits, Permissions } from './contract.ts'
-import type { Identities } from './identities.ts'
+import { fieldsOf, type Identities } from './identities.ts'
 import type { Subscriptions } from './subscriptions.ts'
 import { filterProblem, isReserved } from './topics.ts'
 
@@ -87,7 +87,7 @@ export class SubscribeHook {
 
   #refuse (client: AedesClient, filter: string, denial: MbsError): void {
     const { telemetry } = this.#options
-    telemetry.subscriptionRefused(denial, { ...client.conn.facts, clientId: client.id })
+    telemetry.subscriptionRefused(denial, fieldsOf(client, this.#options.identities.of(client)))
     // It may have been granted before: nothing is to be queued for it any more.
     if (client.clean) return
     this.#kept?.removeSubscriptions(client, [filter]).catch((error: unknown) => {

@@ -2,9 +2,10 @@
  * Looks at a configuration without running it: what loading finds wrong, and the files that it names. Reads files and
  * nothing else: opens no port, asks no sink.
  */
-import { createPrivateKey, createPublicKey, X509Certificate, type JsonWebKey } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import { parseJwks, parsePublicKey } from '../access/token-keys.ts'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { parseRevocations, withoutList } from '../pem/revocations.ts'
@@ -116,14 +117,13 @@ function checkTokenFiles ({ jwt, http }: Config['access'], report: Report): void
     createError('MBS_ERR_ACCESS_KEYS', { source, reason: reasonOf(error) }, error)
   if (jwt?.publicKey !== undefined) {
     const path = ['access', 'jwt', 'publicKey']
-    tryFile(path, jwt.publicKey, 'a PEM file with a public key', report, keysError(jwt.publicKey), (text) => {
-      if (text.includes('PRIVATE KEY-----')) throw new Error('it holds a private key, which does not belong here')
-      return createPublicKey(text)
-    })
+    const read = (text: string) => parsePublicKey(text, jwt.algorithms)
+    tryFile(path, jwt.publicKey, 'a PEM file with a public key', report, keysError(jwt.publicKey), read)
   }
   if (jwt?.jwks?.includes('://') === false) {
     const path = ['access', 'jwt', 'jwks']
-    tryFile(path, jwt.jwks, 'a JWK Set with public keys', report, keysError(jwt.jwks), checkJwks)
+    const read = (text: string) => parseJwks(text, jwt.algorithms)
+    tryFile(path, jwt.jwks, 'a JWK Set with public keys', report, keysError(jwt.jwks), read)
   }
   if (http?.tokenFile !== undefined) {
     const hookError = (error: unknown) =>
@@ -131,27 +131,6 @@ function checkTokenFiles ({ jwt, http }: Config['access'], report: Report): void
     tryFile(['access', 'http', 'tokenFile'], http.tokenFile, 'a file with one token', report, hookError, (text) => {
       if (!/^[\x21-\x7e]+$/.test(text.trim())) throw new Error('it holds no token: one line of visible ASCII')
     })
-  }
-}
-
-/** @throws Error where no key can be read; what JSON.parse says quotes the text, and is not repeated */
-function checkJwks (text: string): void {
-  let keys: unknown
-  try {
-    keys = (JSON.parse(text) as { keys?: unknown } | null)?.keys
-  } catch {
-    throw new Error('it is not JSON')
-  }
-  if (!Array.isArray(keys)) throw new Error('it is not a JWK Set: it has no list `keys`')
-  if (!keys.some(isPublicJwk)) throw new Error('none of its keys is a public key')
-}
-
-function isPublicJwk (jwk: JsonWebKey): boolean {
-  try {
-    createPublicKey({ key: jwk, format: 'jwk' })
-    return jwk.d === undefined
-  } catch {
-    return false
   }
 }
 

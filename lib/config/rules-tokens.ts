@@ -9,6 +9,30 @@ import { httpUrlMistake, isPlainText } from './urls.ts'
 type Jwt = NonNullable<DraftConfig['access']['jwt']>
 type Hook = NonNullable<DraftConfig['access']['http']>
 
+type Access = DraftConfig['access']
+
+/** What permissions ask for and no session can have: they grant less than they seem to. */
+export function warnOfPermissions (
+  { access, listeners }: DraftConfig, permissions: NonNullable<Access['permissions']>, report: Report
+): void {
+  if (permissions.length === 0) report.warn('access.permissions is an empty list: nobody may publish or subscribe to anything')
+  const texts = (rule: (typeof permissions)[number]): string[] =>
+    [...rule.publish, ...rule.subscribe, ...rule.deny.publish, ...rule.deny.subscribe]
+  for (const [index, rule] of permissions.entries()) {
+    const lacking = (what: string, setting: string): void => {
+      report.warn(`access.permissions[${index}] asks for ${what}, which no session has: ${setting}`)
+    }
+    const hasClaims = access.jwt !== undefined || access.http !== undefined
+    if (!hasClaims && (Object.keys(rule.claims).length > 0 || texts(rule).some((text) => text.includes('{claim.')))) {
+      lacking('claims', 'neither access.jwt nor access.http is set')
+    }
+    const hasCertificates = listeners.some(({ tls }) => tls !== undefined && tls.clientCertificate !== 'none')
+    if (!hasCertificates && texts(rule).some((text) => text.includes('{cert.cn}'))) {
+      lacking('the name in a certificate', 'no listener has tls.clientCertificate')
+    }
+  }
+}
+
 export function checkTokens ({ access }: DraftConfig, report: Report): void {
   if (report.sound(['access', 'jwt']) && access.jwt !== undefined) checkJwt(access.jwt, report)
   if (report.sound(['access', 'http']) && access.http !== undefined) checkHook(access.http, report)

@@ -7,7 +7,7 @@ import { createError, reasonOf } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { isLocalListener, isNetwork, sameEndpoint, separateFamilies } from './addresses.ts'
 import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
-import { checkTokens } from './rules-tokens.ts'
+import { checkTokens, warnOfPermissions } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
 import { httpUrlMistake } from './urls.ts'
@@ -122,11 +122,15 @@ function checkAnonymous (path: Path, listener: Listener, config: DraftConfig, re
   }
   if (listener.anonymous || secrets || certificates) return
   const found = describeFound(anonymous)
+  const hint = config.access.certificates === undefined
+    ? undefined
+    : 'access.certificates is set, but this listener asks for none: give it tls.ca and tls.clientCertificate'
   if (local) {
-    return report.add([...path, 'anonymous'], { found, allowed: 'true', hint: 'there are no credentials in `access` that it takes: nobody could connect' })
+    return report.add([...path, 'anonymous'], { found, allowed: 'true', hint: hint ?? 'there are no credentials in `access` that it takes: nobody could connect' })
   }
   const error = createError('MBS_ERR_CONFIG_ANONYMOUS', { listener: `${formatPath(path)} on ${where}` })
-  report.add([...path, 'anonymous'], { found, allowed: 'true, or credentials in `access`, or a host on loopback', error })
+  const allowed = 'true, or credentials in `access`, or a host on loopback'
+  report.add([...path, 'anonymous'], { found, allowed, error, ...(hint !== undefined && { hint }) })
 }
 
 function checkAccess ({ access, listeners }: DraftConfig, report: Report): void {
@@ -218,6 +222,7 @@ function checkPermissions (config: DraftConfig, report: Report): void {
   if (permissions !== undefined && permissionsFile !== undefined) {
     report.add(['access', 'permissionsFile'], { found: describeFound(permissionsFile), allowed: 'nothing beside access.permissions' })
   }
+  if (permissions !== undefined) warnOfPermissions(config, permissions, report)
   if (permissions !== undefined || permissionsFile !== undefined) return
   const open = listenersOf(config).filter(([, listener]) => !isLocalListener(listener))
     .map(([path, { socket, host }]) => `${formatPath(path)} on ${socket ?? host}`)

@@ -76,6 +76,8 @@ export class Listener {
   readonly #gates = new Set<FrameGate>()
   /** Connections that have no gate yet. */
   readonly #arrivals = new Set<Arrival>()
+  /** All connections, by the socket that was accepted. */
+  readonly #accepted = new WeakMap<Socket, Arrival>()
   /** Those of them whose TLS handshake has not ended, by the addresses and ports of both sides. */
   readonly #handshakes = new Map<string, Arrival>()
   readonly #isTrusted: ((address: string) => boolean) | undefined
@@ -194,7 +196,9 @@ export class Listener {
     const server = createTlsServer(options)
     server.on('secureConnection', (socket) => { this.#secured(socket) })
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      const arrival = this.#handshakes.get(pairOf(socket)) ?? this.#arrivalOf(socket)
+      // One that is closed by now knows no address any more, but still the socket that it was made of.
+      const { _parent: accepted } = socket as { _parent?: Socket }
+      const arrival = (accepted && this.#accepted.get(accepted)) ?? this.#arrivalOf(socket)
       // A certificate that Node refuses looks like a connection that was reset, but for this.
       const untrusted = socket.authorizationError as Error | string | null
       if (untrusted != null) arrival.tell(handshakeError(String(untrusted), error))
@@ -217,6 +221,7 @@ export class Listener {
     telemetry.connectionOpened(this.name)
     this.#sockets.add(socket)
     this.#arrivals.add(arrival)
+    this.#accepted.set(socket, arrival)
     socket.once('close', () => {
       this.#sockets.delete(socket)
       this.#arrivals.delete(arrival)

@@ -53,6 +53,12 @@ export class AccessTelemetry extends TelemetryBase {
     this.log.error(fields, 'a revocation list of this listener has expired: no client certificate is accepted')
   }
 
+  /** Someone asks to read everything again, and permissions are not in a file of their own. */
+  permissionsNotRead (): void {
+    this.log.warn('access.permissions stands in the configuration, which is read at the start only: ' +
+      'to change permissions while the program runs, put them into a file and name it in access.permissionsFile')
+  }
+
   // ---- access ----------------------------------------------------------------------------------------------------
 
   /** A token was refused. @param fault one of a closed list */

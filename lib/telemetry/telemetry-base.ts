@@ -13,6 +13,8 @@ export interface ConnectionFields {
   readonly listener?: string
   readonly address?: string
   readonly clientId?: string
+  /** The name that was proven. */
+  readonly username?: string
 }
 
 export class TelemetryBase {

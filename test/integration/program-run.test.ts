@@ -107,6 +107,18 @@ test('SIGTERM lets the deliveries under way finish within the grace', async (t) 
   t.equal(await again.stop(), 0)
 })
 
+test('Ctrl-C that arrives twice, from the terminal and from npm, is one signal', async (t) => {
+  const dataDir = `${t.testdir()}/data`
+  const config = { dataDir, listeners: [{ port: 0 }], http: { port: 0 }, log: { format: 'json' }, sink: { kind: 'http' } }
+  const program = await startProgram(t, config)
+  program.signal('SIGINT')
+  program.signal('SIGINT')
+  await program.until(() => program.log.some(({ msg }) => msg === 'shutting down'))
+  program.signal('SIGINT')
+  t.same(await program.exited, { code: 0, signal: null })
+  t.ok(program.log.some(({ msg }) => msg === 'stopped'))
+})
+
 test('a second signal ends it at once, and nothing acknowledged is lost', async (t) => {
   const sink = await startHttpSink(t)
   sink.answer = { instead: 'never' }
@@ -117,6 +129,7 @@ test('a second signal ends it at once, and nothing acknowledged is lost', async 
   await sink.waitFor(1)
   program.signal('SIGTERM')
   await program.logged('shutting down')
+  await new Promise((resolve) => setTimeout(resolve, 1200))
   program.signal('SIGINT')
   t.same(await program.exited, { code: 1, signal: null })
 

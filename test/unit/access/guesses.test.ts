@@ -54,3 +54,15 @@ test('whoever has a certificate is not kept out by attempts, whatever name it sh
   const certificate = { cn: 'device-1', sans: [], fingerprint: '00' }
   t.match(await whoIs({ address: '10.0.3.1', certificate, ...secret('alice', 'x') }), { username: 'device-1' })
 })
+
+test('at a listener that lets anyone in, wrong credentials are wrong and not nothing', async (t) => {
+  const { whoIs } = await start(t)
+  t.match(await whoIs({ anonymous: true }), { method: 'anonymous' })
+  for (const [name, password] of [['alice', 'wrong'], ['nobody', 'x'], ['x', `Bearer ${await tokenOf('device')}`]] as const) {
+    t.equal(await whoIs({ anonymous: true, ...secret(name, password) }), 'MBS_ERR_ACCESS_CREDENTIALS', name)
+  }
+  const onlyTokens = await createAccess({ settings: { jwt: { jwks: join(t.testdirName, 'jwks.json'), audience: 'mqtt' } } })
+  t.equal(await onlyTokens.whoIs({ anonymous: true, ...secret('x', 'foo') }), 'MBS_ERR_ACCESS_CREDENTIALS')
+  const nothing = await createAccess()
+  t.match(await nothing.whoIs({ anonymous: true, ...secret('x', 'foo') }), { method: 'anonymous' })
+})

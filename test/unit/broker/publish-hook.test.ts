@@ -18,7 +18,7 @@ function createHook (store: StorePublish) {
   return { hook, lines }
 }
 
-const conn = { facts: { listener: 'l', address: 'a' }, publishStored () {}, publishForwarded () {} }
+const conn = { facts: { listener: 'l', address: 'a' }, publishArrived () {}, publishStored () {}, publishForwarded () {} }
 const client = { id: 'device', clean: true, closed: false, conn } as unknown as AedesClient
 
 function packetOf (fields: Partial<PublishPacket>): PublishPacket {

@@ -250,10 +250,29 @@ test('permissions can be set by the environment, as a whole and one by one', asy
 test('a listener beyond loopback without permissions is warned about', async (t) => {
   const listeners = [{}, { host: '0.0.0.0', port: 1884, anonymous: true }]
   t.match(load({ listeners }).warnings, [/listeners\[1\] on 0\.0\.0\.0 may publish and subscribe to everything: access\.permissions/])
-  t.strictSame(load({ listeners, access: { permissions: [] } }).warnings, [])
+  t.match(load({ listeners, access: { permissions: [] } }).warnings, [/empty list: nobody may/])
   t.strictSame(load({ listeners, access: { permissionsFile: 'a' } }).warnings, [])
   t.strictSame(codes({ access: { permissions: [], permissionsFile: 'a' } }), ['access.permissionsFile'])
   t.strictSame(load({}).warnings, [])
+})
+
+test('permissions that no session can have are warned about', async (t) => {
+  const warnings = (rule: object, access: object = {}, listener: object = {}) =>
+    load({ listeners: [{ ...listener }], access: { permissions: [{ who: '*', publish: ['a'] }, { who: '*', ...rule }], ...access } }).warnings
+  for (const rule of [{ claims: { role: 'x' }, publish: ['a'] }, { deny: { subscribe: ['a/{claim.site}'] } }]) {
+    t.match(warnings(rule), [/permissions\[1\] asks for claims, which no session has: neither access\.jwt nor/])
+    t.strictSame(warnings(rule, { http: { url: 'https://a.example/' } }), [])
+  }
+  t.match(warnings({ publish: ['a/{cert.cn}'] }), [/permissions\[1\] asks for the name in a certificate/])
+  const tls = { cert: 'c', key: 'k', ca: 'a', clientCertificate: 'optional' }
+  t.strictSame(warnings({ publish: ['a/{cert.cn}'] }, {}, { protocol: 'mqtts', tls }), [])
+})
+
+test('a listener whose clients cannot show what access asks for is told what is missing', async (t) => {
+  const mistakes = mistakesIn({
+    settings: { listeners: [{ protocol: 'mqtts', host: '0.0.0.0', tls: { cert: 'c', key: 'k' } }], access: { certificates: {} } }
+  })
+  t.match(mistakes.get('listeners[0].anonymous'), { hint: /tls\.ca and tls\.clientCertificate/ })
 })
 
 test('a memory outbox is warned about: it forgets', async (t) => {

@@ -173,6 +173,10 @@ const rules: Record<string, Rule> = {
       'connection_errors_total{code="MBS_ERR_ACCESS_CREDENTIALS"}': 1
     }
   },
+  permissionsNotRead: {
+    call: (telemetry) => telemetry.permissionsNotRead(),
+    log: { level: 'warn', msg: /access\.permissionsFile/ }
+  },
   usersLoaded: {
     call: (telemetry) => telemetry.usersLoaded({ file: 'users.yaml', users: 3 }),
     log: { level: 'info', msg: 'users loaded', file: 'users.yaml', users: 3 }
