@@ -7,12 +7,13 @@ import { createError, isMbsError, VERSION } from '../lib/index.ts'
 import { check } from './commands/check.ts'
 import type { Command } from './commands/command.ts'
 import { display } from './commands/display.ts'
+import { map } from './commands/map.ts'
 import { outbox } from './commands/outbox.ts'
 import { passwd } from './commands/passwd.ts'
 import { run } from './commands/run.ts'
 import { schema } from './commands/schema.ts'
 
-const commands: Readonly<Record<string, Command>> = { run, check, passwd, display, outbox, schema }
+const commands: Readonly<Record<string, Command>> = { run, check, map, passwd, display, outbox, schema }
 
 function help (): string {
   const lines = Object.entries(commands).map(([name, command]) => `  ${name.padEnd(9)} ${command.summary}`)

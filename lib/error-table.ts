@@ -252,6 +252,11 @@ export const table = {
     help: 'The device sends it again on reconnect. Check the disk for load or faults (iostat, dmesg).',
     retryable: true
   },
+  MBS_ERR_MAPPING_RULE: {
+    message: 'The rule events.rules[{index}] cannot be used: {reason}.',
+    help: 'Correct it; `mqtt-broker-source check` says all that is wrong with the rules, and docs/mapping.md what they can be.',
+    exitCode: EXIT_CONFIG
+  },
   MBS_ERR_INGEST_MAPPING: {
     message: 'The publish could not be made a CloudEvent: {reason}; it was not acknowledged.',
     help: 'This is a defect of the program: please report it with the topic and the configuration.'

@@ -14,6 +14,7 @@ export {
 export {
   discardDeadLetters, readDeadLetters, readOutboxStatus, requeueDeadLetters, type OutboxReport
 } from './maintenance.ts'
+export { previewEvent, type EventPreview, type PublishExample } from './map-preview.ts'
 export type { DeadLetter, StoredEvent } from './message.ts'
 export { checkPermission, type PermissionAnswer, type PermissionQuestion } from './permission-check.ts'
 export { createDisplayReceiver } from './sink/display-receiver.ts'

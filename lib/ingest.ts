@@ -1,5 +1,6 @@
 /**
- * THE publish path: map -> append -> outcome. Who reads one file of this program reads this one.
+ * THE publish path: map -> append -> outcome. What a rule leaves out is answered and not appended. Who reads one file
+ * of this program reads this one.
  *
  * Invariants: `stored` is said after the event is durable, and never before; appends are started in the order of the
  * calls, so that the events of a device are stored in the order in which it sent them; every call has an outcome within
@@ -17,8 +18,8 @@ import type { Telemetry } from './telemetry/telemetry.ts'
 export type { IngestOutcome }
 
 export interface IngestOptions {
-  /** Makes the event of a publish. @param id the event's id */
-  readonly map: (publish: Publish, id: string) => Event
+  /** Makes the event of a publish, or says why it has none. @param id the event's id */
+  readonly map: (publish: Publish, id: string) => Event | LeftOut
   readonly outbox: Pick<Outbox, 'append'>
   /** What opening the outbox found, oldest first. */
   readonly receipts: readonly Receipt[]
@@ -51,6 +52,11 @@ export function createIngest (options: IngestOptions): Ingest {
   return new PublishPath(options)
 }
 
+/** Why a publish becomes no event: a rule drops its topic, or its filter keeps it out. */
+export type LeftOut = 'drop' | 'filter'
+
+const STORED: IngestOutcome = Object.freeze({ kind: 'stored' })
+
 class PublishPath implements Ingest {
   readonly #options: IngestOptions
   readonly #open: OpenPublishes
@@ -60,6 +66,8 @@ class PublishPath implements Ingest {
   readonly #quiet = new AbortController()
   readonly #wills = new Set<Promise<IngestOutcome>>()
   #waitingWills = 0
+  /** The outcome of the append that was begun last. */
+  #last: Promise<IngestOutcome> = Promise.resolve(STORED)
   #closed = false
 
   constructor (options: IngestOptions) {
@@ -89,6 +97,7 @@ class PublishPath implements Ingest {
         ? undefined
         : this.#retransmissions.receiptOf(publish, publish.messageId)
       const event = this.#options.map(publish, receipt?.eventId ?? this.#ids.textOf(this.#ids.next()))
+      if (typeof event === 'string') return this.#leaveOut(event)
       return publish.will ? this.#keep(this.#untilStored(event)) : this.#append(event, receipt)
     } catch (error) {
       return Promise.resolve(refused(createError('MBS_ERR_INGEST_MAPPING', { reason: reasonOf(error) }, error)))
@@ -108,10 +117,17 @@ class PublishPath implements Ingest {
 
   #append (event: Event, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
     try {
-      return this.#open.add(this.#options.outbox.append(event, receipt), receipt)
+      this.#last = this.#open.add(this.#options.outbox.append(event, receipt), receipt)
     } catch (error) {
-      return this.#open.add(Promise.reject(error), receipt)
+      this.#last = this.#open.add(Promise.reject(error), receipt)
     }
+    return this.#last
+  }
+
+  /** There is nothing to store; its answer still comes behind those to what arrived before [MQTT-4.6.0-2]. */
+  #leaveOut (reason: LeftOut): Promise<IngestOutcome> {
+    this.#options.telemetry.publishLeftOut(reason)
+    return this.#last.then(() => STORED)
   }
 
   #keep (will: Promise<IngestOutcome>): Promise<IngestOutcome> {

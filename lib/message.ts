@@ -11,8 +11,10 @@ export type QoS = 0 | 1 | 2
 export interface ClientIdentity {
   /** The MQTT client identifier [MQTT-3.1.3-3]. */
   readonly id: string
-  /** The username of CONNECT, once it has been checked. */
+  /** The name that was proven. */
   readonly username?: string
+  /** The certificate that was proven. */
+  readonly certificate?: PeerCertificate
 }
 
 /** The certificate with which a device proved itself in TLS; valid by the CA of its listener. */

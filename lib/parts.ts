@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { separateFamilies } from './config/addresses.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { createError, reasonOf } from './errors.ts'
+import { compileRules } from './mapping/event-rules.ts'
+import { createMapper, type Mapper } from './mapping/mapper.ts'
 import { createDiskOutbox } from './outbox/disk.ts'
 import { createMemoryOutbox } from './outbox/memory.ts'
 import type { Outbox } from './outbox/outbox.ts'
@@ -28,6 +30,12 @@ const OUTBOX = {
   reopenMinMs: 500,
   reopenMaxMs: 10_000
 } as const
+
+/** What publishes become, as a configuration says. */
+export function createEventMapper ({ name, events: { rules, overrides } }: Config): Mapper {
+  const compiled = compileRules(rules)
+  return createMapper({ name, overrides: overrides.extensions, ...(compiled.size > 0 && { rules: compiled }) })
+}
 
 /** The outbox that a configuration asks for; not opened. */
 export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry): Outbox {

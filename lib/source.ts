@@ -21,9 +21,10 @@ import { createIngest, type Ingest } from './ingest.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
 import { InflightBytes } from './listener/inflight-bytes.ts'
 import { Listener } from './listener/listener.ts'
-import { createMapper } from './mapping/mapper.ts'
 import type { Outbox } from './outbox/outbox.ts'
-import { caTexts, createDeadLetterSink, createOutbox, createSink, readCa, transportOf } from './parts.ts'
+import {
+  caTexts, createDeadLetterSink, createEventMapper, createOutbox, createSink, readCa, transportOf
+} from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import type { Sink } from './sink/sink.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
@@ -157,7 +158,7 @@ export class Source {
       const { receipts } = await this.#outbox.open()
       await this.#startDelivery()
       this.#ingest = createIngest({
-        map: createMapper({ name: this.config.name, overrides: this.config.events.overrides.extensions }),
+        map: createEventMapper(this.config),
         outbox: this.#outbox,
         receipts,
         receiptLimit: this.config.outbox.receipts,

@@ -19,19 +19,23 @@ interface Row {
 }
 
 /** What every stage may import: the nouns, the errors, telemetry. */
-const COMMON = ['lib/message.ts', 'lib/errors.ts', 'lib/version.ts', 'lib/telemetry/', 'lib/address-key.ts']
+const COMMON = [
+  'lib/message.ts', 'lib/errors.ts', 'lib/version.ts', 'lib/telemetry/', 'lib/address-key.ts', 'lib/topic-filter.ts'
+]
 
 const PLAN: readonly Row[] = [
   { place: 'lib/address-key.ts' },
   { place: 'lib/error-table.ts' },
   { place: 'lib/errors.ts', lib: ['lib/error-table.ts'] },
   { place: 'lib/message.ts' },
+  { place: 'lib/topic-filter.ts' },
   { place: 'lib/version.ts' },
   { place: 'lib/index.ts', lib: ['lib/'] },
   { place: 'lib/source.ts', lib: ['lib/'], packages: ['pino'] },
   { place: 'lib/parts.ts', lib: ['lib/'] },
   { place: 'lib/maintenance.ts', lib: ['lib/'] },
   { place: 'lib/permission-check.ts', lib: ['lib/'] },
+  { place: 'lib/map-preview.ts', lib: ['lib/'] },
   { place: 'lib/ingest.ts', lib: [...COMMON, 'lib/ingest/', 'lib/outbox/outbox.ts'] },
   { place: 'lib/ingest/', lib: [...COMMON, 'lib/outbox/outbox.ts'] },
   { place: 'lib/pem/' },
@@ -39,9 +43,10 @@ const PLAN: readonly Row[] = [
   { place: 'lib/access/', lib: COMMON, packages: ['jose'] },
   {
     place: 'lib/config/',
-    // The form of what stands in a user file or a file of keys is judged where it is used.
+    // The form of user files, files of keys and rules of events is judged where it is used.
     lib: [
-      ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts'
+      ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts',
+      'lib/mapping/event-rules.ts'
     ],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },

@@ -7,7 +7,7 @@
  */
 import type { Identity } from '../message.ts'
 import { claimOf, parseTemplate, resolveDenial, resolveTemplate, type Template } from './placeholders.ts'
-import { containsFilter, levelsOf, matchesTopic, overlaps, type Levels } from './topic-pattern.ts'
+import { containsFilter, levelsOf, matchesTopic, overlaps, type Levels } from '../topic-filter.ts'
 
 /** Topic patterns: filters of MQTT with placeholders. */
 export interface TopicPatterns {

@@ -6,7 +6,7 @@
  * (`+`, `#`, `/`, NUL), that is empty or is not there, brings in nothing, and then the pattern has no meaning.
  */
 import type { Identity } from '../message.ts'
-import type { Levels } from './topic-pattern.ts'
+import type { Levels } from '../topic-filter.ts'
 
 /** A piece of a level: text, or what is known of the session. */
 type Piece = string | ((identity: Identity) => unknown)

@@ -302,7 +302,8 @@ function sendNowhere (packet: PublishPacket): void {
   packet.payload = NOTHING
 }
 
-function toClient ({ clientId, username }: Identity): ClientIdentity {
+function toClient ({ clientId, username, certificate }: Identity): ClientIdentity {
+  if (certificate !== undefined) return { id: clientId, certificate, ...(username !== undefined && { username }) }
   return username === undefined ? { id: clientId } : { id: clientId, username }
 }
 

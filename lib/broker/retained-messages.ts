@@ -9,9 +9,10 @@
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createError, type MbsError } from '../errors.ts'
+import { levelsOf, matchesTopic } from '../topic-filter.ts'
 import type { RetainedPackets, StoredPacket } from './aedes-types.ts'
 import type { Connection } from './contract.ts'
-import { hasWildcard, matchesFilter } from './topics.ts'
+import { hasWildcard } from './topics.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
 const OVERHEAD_BYTES = 200
@@ -105,12 +106,12 @@ export class RetainedMessages {
       if (packet !== undefined) yield packet
       return
     }
-    const levels = filter.split('/')
+    const levels = levelsOf(filter)
     let compared = 0
     for (const [topic, packet] of this.#messages) {
       if (++compared % TOPICS_A_TURN === 0) await this.#nextTurn()
       if (subscriber?.destroyed === true) return
-      if (matchesFilter(levels, topic)) yield packet
+      if (matchesTopic(levels, topic)) yield packet
     }
   }
 

@@ -43,23 +43,6 @@ export function hasWildcard (filter: string): boolean {
   return filter.includes('+') || filter.includes('#')
 }
 
-/**
- * True where a topic filter matches a topic that does not begin with `$` [MQTT-4.7.1].
- * @param levels of the filter, whose wildcards are levels of their own
- */
-export function matchesFilter (levels: readonly string[], topic: string): boolean {
-  let at = 0
-  for (const level of levels) {
-    if (level === '#') return true // the level above included [MQTT-4.7.1-2]
-    if (at > topic.length) return false
-    const slash = topic.indexOf('/', at)
-    const end = slash === -1 ? topic.length : slash
-    if (level !== '+' && (level.length !== end - at || !topic.startsWith(level, at))) return false
-    at = end + 1
-  }
-  return at === topic.length + 1
-}
-
 /** True where a text has NUL, or had bytes that are not UTF-8. */
 export function hasForbiddenCharacters (text: string): boolean {
   return text.includes('\0') || text.includes('\ufffd')

@@ -39,7 +39,7 @@ function yamlOf (section: SchemaNode, indent = '', top = true): string[] {
 }
 
 function yamlEntry (key: string, node: SchemaNode, indent: string, required: boolean): string[] {
-  if (node.items?.properties !== undefined && node.default !== undefined) {
+  if (node.items?.properties !== undefined && Array.isArray(node.default) && node.default.length > 0) {
     return [`${indent}${key}:`, `${indent}  -`, ...yamlOf(node.items, `${indent}    `, false)]
   }
   if (node.properties !== undefined) {

@@ -7,6 +7,7 @@ import { createError, reasonOf } from '../errors.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { isLocalListener, isNetwork, sameEndpoint, separateFamilies } from './addresses.ts'
 import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
+import { checkEventRules } from './rules-events.ts'
 import { checkTokens, warnOfPermissions } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
@@ -28,6 +29,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
   checkPermissions(config, report)
   checkSinks(config, report)
   checkTokens(config, report)
+  checkEventRules(config, report)
   if (report.sound(['outbox', 'store']) && config.outbox.store === 'memory') {
     report.warn('outbox.store is memory: what was acknowledged and not yet delivered is lost when the program ends')
   }

@@ -7,13 +7,9 @@
  */
 import { Type } from 'typebox'
 import { accessSection } from './schema-access.ts'
+import { eventsSection } from './schema-events.ts'
 import { HOST, listener } from './schema-listener.ts'
 import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
-
-/** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
-export const CONTEXT_ATTRIBUTES = [
-  'specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'dataschema', 'data'
-] as const
 
 const SINK_URL = 'an absolute http:// or https:// URL without user and password'
 
@@ -257,24 +253,7 @@ export const configSchema = Type.Object({
     })
   }),
 
-  events: section('How a publish becomes a CloudEvent.', {
-    overrides: section('What is set on every event, whatever the mapping says.', {
-      extensions: Type.Unsafe<Record<string, string>>({
-        type: 'object',
-        description: 'Extension attributes by name.',
-        knative: 'K_CE_OVERRIDES',
-        default: {},
-        allowed: 'names of 1 to 20 characters of a-z and 0-9, none a CloudEvents attribute; values non-empty texts without control characters',
-        propertyNames: { pattern: '^[a-z0-9]{1,20}$', not: { enum: [...CONTEXT_ATTRIBUTES] } },
-        additionalProperties: {
-          type: 'string',
-          minLength: 1,
-          pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
-          allowed: 'a non-empty text without control characters'
-        }
-      })
-    })
-  }),
+  events: eventsSection,
 
   http: section('The HTTP server for health, metrics and administration.', {
     host: text({

@@ -1,51 +1,55 @@
 /**
  * Publish -> CloudEvent, between access and the outbox. The default rule: the device is the source, the topic is the
- * subject. Whatever topic and client id a device chooses, the event is valid; the same publish and id give the same
- * event. Pure but for the text of the last millisecond.
+ * subject; `events.rules` say otherwise for some topics. Whatever topic, client id and payload a device chooses, the
+ * event is valid; the same publish and id give the same event. Pure but for the text of the last millisecond.
  */
 import { assertExtension, toAttributeString } from '../cloudevent/attributes.ts'
 import type { Event, ExtensionValue, Publish } from '../message.ts'
 import { detectContentType } from './content-type.ts'
+import type { CompiledRule, EventRules, LeftOut } from './event-rules.ts'
+import { pathSegment } from './path-segment.ts'
+import type { TemplateInput } from './template.ts'
 
 export interface MapperOptions {
   /** Names this broker in `source`. */
   readonly name: string
   /** Extensions put on every event, over those of the rule (K_CE_OVERRIDES). */
   readonly overrides: Readonly<Record<string, string>>
+  /** What topics become; the default rule is behind them. */
+  readonly rules?: EventRules
 }
 
-/** Makes the event of a publish. @param id the event's `id`, unique for its source */
-export type Mapper = (publish: Publish, id: string) => Event
+/** Makes the event of a publish, or says why it has none. @param id the event's `id`, unique for its source */
+export type Mapper = (publish: Publish, id: string) => Event | LeftOut
 
 /** The `type` of every event of the default rule. */
 export const DEFAULT_TYPE = 'dev.mqttbrokersource.publish'
 
-/** Characters of a path segment that need no encoding [RFC 3986 2.3]. */
-const UNRESERVED = /^[A-Za-z0-9._~-]*$/
-
 /**
- * Makes the mapper of the default rule.
+ * Makes the mapper.
  *
  * Topics and client ids may hold characters that no CloudEvents String may (control characters, noncharacters): in
  * `subject` and `partitionkey` those are percent-encoded, in `source` everything that a path segment cannot hold.
  * `partitionKey` is the client id as it is.
  * @throws MBS_ERR_CLOUDEVENT_ATTRIBUTE for an override that no event may carry
  */
+export function createMapper (
+  options: MapperOptions & { readonly rules?: undefined }
+): (publish: Publish, id: string) => Event
+export function createMapper (options: MapperOptions): Mapper
 export function createMapper (options: MapperOptions): Mapper {
   const prefix = `/mqtt-broker-source/${pathSegment(options.name)}/clients/`
   const overrides = { ...options.overrides }
   for (const [name, value] of Object.entries(overrides)) assertExtension(name, value)
   const hasOverrides = Object.keys(overrides).length > 0
   const timestamp = createTimestamp()
-
-  return (publish, id) => {
+  const { name, rules } = options
+  const byDefault = (publish: Publish, id: string): Writable<Event> => {
     const clientId = publish.client.id
     const partitionkey = toAttributeString(clientId)
     const extensions: Record<string, ExtensionValue> = publish.retain
       ? { partitionkey, mqttqos: publish.qos, mqttretain: true }
       : { partitionkey, mqttqos: publish.qos }
-    if (hasOverrides) Object.assign(extensions, overrides)
-
     const event: Writable<Event> = {
       id,
       source: prefix + pathSegment(clientId),
@@ -60,15 +64,71 @@ export function createMapper (options: MapperOptions): Mapper {
     if (datacontenttype !== undefined) event.datacontenttype = datacontenttype
     return event
   }
+
+  const byRule = (publish: Publish, id: string, levels: readonly string[], rule: CompiledRule): Event | LeftOut => {
+    if (rule.drop) return 'drop'
+    const event = byDefault(publish, id)
+    const json = once(() => parseJson(publish.payload))
+    applyRule(event, rule, { publish, levels, name, json })
+    if (hasOverrides) Object.assign(event.extensions, overrides)
+    return rule.filter === undefined || rule.filter({ event, json }) ? event : 'filter'
+  }
+
+  return (publish, id) => {
+    if (rules !== undefined) {
+      const levels = publish.topic.split('/')
+      const rule = rules.find(levels)
+      if (rule !== undefined) return byRule(publish, id, levels, rule)
+    }
+    const event = byDefault(publish, id)
+    if (hasOverrides) Object.assign(event.extensions, overrides)
+    return event
+  }
+}
+
+/** Sets what a rule says; where it has no value, what the default rule says stays. */
+function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateInput): void {
+  const { templates, extensions, contentType } = rule
+  const type = templates.type?.render(input)
+  if (type !== undefined) event.type = toAttributeString(type)
+  event.source = templates.source?.render(input) ?? event.source
+  if (templates.subject !== undefined) {
+    const subject = templates.subject.render(input)
+    if (subject === undefined) delete event.subject
+    else event.subject = toAttributeString(subject)
+  }
+  const dataschema = templates.dataschema?.render(input)
+  if (dataschema !== undefined) event.dataschema = dataschema
+  if (contentType !== undefined && event.data.length > 0) event.datacontenttype = contentType
+  const partitionKey = templates.partitionKey?.render(input)
+  const own: Record<string, ExtensionValue> = { ...event.extensions }
+  if (partitionKey !== undefined) {
+    event.partitionKey = partitionKey
+    own['partitionkey'] = toAttributeString(partitionKey)
+  }
+  for (const [name, template] of extensions) {
+    const value = template.render(input)
+    if (value === undefined) delete own[name]
+    else own[name] = toAttributeString(value)
+  }
+  event.extensions = own
+}
+
+function parseJson (payload: Buffer): unknown {
+  try {
+    return JSON.parse(payload.toString()) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+/** Does it when it is asked for, and then not again. */
+function once<T> (work: () => T): () => T {
+  let done: { readonly value: T } | undefined
+  return () => (done ??= { value: work() }).value
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
-
-/** One segment of a path, percent-encoded [RFC 3986 3.3]. A lone surrogate becomes U+FFFD. */
-function pathSegment (text: string): string {
-  if (UNRESERVED.test(text)) return text
-  return encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'))
-}
 
 /** RFC 3339 with milliseconds. Thousands of publishes share one: it is written once per millisecond. */
 function createTimestamp (): (ms: number) => string {

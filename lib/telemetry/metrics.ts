@@ -45,6 +45,7 @@ export function createMetrics () {
     duplicates: 0,
     denied: 0,
     withheld: 0,
+    leftOut: { drop: 0, filter: 0 },
     unread: 0,
     held: 0,
     notKept: 0,
@@ -131,6 +132,9 @@ export function createMetrics () {
     for (const qos of [0, 1, 2] as const) set(metrics.publishes[qos], { qos: String(qos) })
   })
   collected('counter', 'stored_total', 'Publishes stored in the outbox.', [], (set) => { set(metrics.stored) })
+  collected('counter', 'publishes_left_out_total',
+    'Publishes that became no event, because their rule says so: `drop`, or `filter`. They are acknowledged and sent to subscribers.',
+    ['reason'], (set) => { for (const reason of ['drop', 'filter'] as const) set(metrics.leftOut[reason], { reason }) })
   collected('counter', 'duplicates_total', 'Retransmissions at QoS 2 recognised and not stored again.', [],
     (set) => { set(metrics.duplicates) })
   collected('counter', 'publishes_denied_total',

@@ -208,6 +208,11 @@ export class Telemetry extends AccessTelemetry {
     })
   }
 
+  /** A publish became no event, because a rule says so. @param reason one of a closed list */
+  publishLeftOut (reason: 'drop' | 'filter'): void {
+    this.metrics.leftOut[reason]++
+  }
+
   /** A message was not sent to a subscriber, because its topic is not allowed to it. */
   deliveryDenied (): void {
     this.metrics.withheld++

@@ -113,6 +113,23 @@ test('appends are started in the order of the calls, within the calls', async (t
   await Promise.all(outcomes)
 })
 
+test('what a rule leaves out is not stored, and answered behind what arrived before', async (t) => {
+  const { ingest, outbox, telemetry } = create({ map: (publish, id) => publish.topic === 'out' ? 'drop' : toEvent(publish, id) })
+  const order: string[] = []
+  const publish = (topic: string, messageId: number) =>
+    ingest.publish(publishOf({ topic, messageId })).then(({ kind }) => { order.push(`${topic} ${kind}`) })
+  const all = [publish('a', 1), publish('out', 2), publish('b', 3), publish('out', 4)]
+  await new Promise(setImmediate)
+  t.same(order, [])
+  outbox.release()
+  await Promise.all(all)
+  t.same(order.sort(), ['a stored', 'b stored', 'out stored', 'out stored'])
+  t.equal(outbox.stored.length, 2)
+  const metrics = await telemetry.registry.metrics()
+  t.match(metrics, 'publishes_left_out_total{reason="drop"} 2')
+  await ingest.close()
+})
+
 test('publishes at QoS 1 and 2 leave a receipt, others do not', async (t) => {
   const { ingest, outbox } = create()
   const { messageId, ...atMostOnce } = publishOf({ qos: 0 })

@@ -218,6 +218,14 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.deliveryDenied(),
     metrics: { deliveries_denied_total: 1 }
   },
+  publishLeftOut: {
+    call: (telemetry) => {
+      telemetry.publishLeftOut('drop')
+      telemetry.publishLeftOut('filter')
+      telemetry.publishLeftOut('filter')
+    },
+    metrics: { 'publishes_left_out_total{reason="drop"}': 1, 'publishes_left_out_total{reason="filter"}': 2 }
+  },
   deliveryDropped: {
     call: (telemetry) => telemetry.deliveryDropped(),
     metrics: { deliveries_dropped_total: 1 }

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { containsFilter, levelsOf, matchesTopic, overlaps } from '../../../lib/access/topic-pattern.ts'
+import { containsFilter, levelsOf, matchesTopic, overlaps } from '../../lib/topic-filter.ts'
 
 const matches = (filter: string, topic: string) => matchesTopic(levelsOf(filter), topic)
 const contains = (pattern: string, filter: string) => containsFilter(levelsOf(pattern), levelsOf(filter))

@@ -1,0 +1,91 @@
+import { isUtf8 } from 'node:buffer'
+import { readFile } from 'node:fs/promises'
+import { createError, loadConfig, previewEvent, type EventPreview } from '../../lib/index.ts'
+import { parse, type Command } from './command.ts'
+
+export const map: Command = {
+  summary: 'show what a publish would become, and the request that would carry it',
+  help: `Usage: mqtt-broker-source map [--config FILE] --topic TOPIC [--payload TEXT | --payload-file FILE]
+                              [--client ID] [--username NAME] [--qos N] [--retain]
+
+  --config FILE        the configuration, in YAML
+  --topic TOPIC        the topic that is published to
+  --payload TEXT       what is published; nothing unless given
+  --payload-file FILE  the same, from a file
+  --client ID          the client identifier of the device; "example" unless given
+  --username NAME      the name of its user
+  --qos N              0, 1 or 2; 0 unless given
+  --retain             the publish is to be retained
+
+Prints the rule that decides, the event, and the HTTP request in the content mode of the sink. Starts nothing and sends
+nothing. Exit code 0: there is an event. 1: there is none. 78: the configuration cannot be used.
+`,
+  async execute (argv) {
+    const { values } = parse(argv, {
+      options: {
+        config: { type: 'string' },
+        topic: { type: 'string' },
+        payload: { type: 'string' },
+        'payload-file': { type: 'string' },
+        client: { type: 'string' },
+        username: { type: 'string' },
+        qos: { type: 'string', default: '0' },
+        retain: { type: 'boolean', default: false }
+      }
+    })
+    const { topic, payload = '', 'payload-file': file, client, username, qos, retain } = values
+    if (topic === undefined) throw usage('--topic is missing')
+    if (qos !== '0' && qos !== '1' && qos !== '2') throw usage(`--qos is 0, 1 or 2, not "${qos}"`)
+    if (values.payload !== undefined && file !== undefined) throw usage('--payload and --payload-file exclude each other')
+    const { config } = loadConfig({ file: values.config })
+    const preview = previewEvent(config, {
+      topic,
+      payload: file === undefined ? Buffer.from(payload) : await readPayload(file),
+      clientId: client,
+      username,
+      qos: Number(qos) as 0 | 1 | 2,
+      retain
+    })
+    process.stdout.write(textOf(preview, config.sink.url))
+    return preview.outcome.kind === 'event' ? 0 : 1
+  }
+}
+
+function usage (reason: string) {
+  return createError('MBS_ERR_CLI_USAGE', { reason })
+}
+
+async function readPayload (file: string): Promise<Buffer> {
+  try {
+    return await readFile(file)
+  } catch (error) {
+    throw usage(`--payload-file ${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`)
+  }
+}
+
+function textOf ({ rule, outcome }: EventPreview, url: string | undefined): string {
+  const decides = rule === undefined ? 'the default rule' : `events.rules[${rule.index}], ${rule.topic}`
+  switch (outcome.kind) {
+    case 'refused': return `No event: no device can publish to this topic, because ${outcome.reason}.\n`
+    case 'left-out': {
+      const why = outcome.reason === 'drop' ? 'the rule drops its topics' : 'its filter does not hold'
+      return `Rule: ${decides}\nNo event: ${why}.\n`
+    }
+    case 'event': {
+      const { event: { data, partitionKey, ...attributes }, request: { headers, body } } = outcome
+      const target = url === undefined ? 'POST to the sink' : `POST ${url.split(/[?#]/, 1)[0]}`
+      const lines = []
+      for (let at = 0; at < headers.length; at += 2) lines.push(`  ${headers[at]}: ${headers[at + 1]}`)
+      const shown = isUtf8(body) ? body.toString() : `${body.length} bytes: ${body.toString('base64')} (base64)`
+      return [
+        `Rule: ${decides}`,
+        `Event: ${JSON.stringify(attributes, null, 2)}`,
+        `Ordered with: ${JSON.stringify(partitionKey)}`,
+        `Request: ${target}`,
+        ...lines,
+        '',
+        ...shown.split('\n').map((line) => `  ${line}`)
+      ].join('\n') + '\n'
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/** The rules about `events.rules`; see rules.ts. */
+import { compileRule, EventRules, type CompiledRule } from '../mapping/event-rules.ts'
+import { describeFound, type Report } from './problem.ts'
+import type { DraftConfig } from './schema.ts'
+
+/** What is allowed, in words, where it is no template. */
+const ALLOWED: Readonly<Record<string, string>> = {
+  topic: 'a topic filter, with {name} for a level and {name...} for the rest',
+  filter: 'filters: exact, prefix, suffix, all, any, not, greaterThan, lessThan'
+}
+
+/** Warnings beyond this number are counted. */
+const MAX_WARNINGS = 20
+
+export function checkEventRules ({ events }: DraftConfig, report: Report): void {
+  if (!report.sound(['events', 'rules']) || !Array.isArray(events.rules)) return
+  const compiled: CompiledRule[] = []
+  for (const [index, rule] of events.rules.entries()) {
+    const outcome = compileRule(rule, index)
+    if ('pattern' in outcome) {
+      compiled.push(outcome)
+      continue
+    }
+    for (const { path, reason } of outcome) {
+      const found = path.reduce<unknown>((value, key) => (value as Record<string | number, unknown>)[key], rule)
+      report.add(['events', 'rules', index, ...path], {
+        found: typeof found === 'string' ? describeFound(found) : JSON.stringify(found),
+        allowed: ALLOWED[path[0] as string] ?? 'a text with placeholders',
+        hint: reason
+      })
+    }
+  }
+  if (compiled.length < events.rules.length) return
+  const unreachable = new EventRules(compiled).unreachable()
+  for (const { rule, behind } of unreachable.slice(0, MAX_WARNINGS)) {
+    report.warn(`events.rules[${rule.index}] (${rule.pattern.text}) never decides: ` +
+      `events.rules[${behind.index}] (${behind.pattern.text}) comes before it and matches all its topics`)
+  }
+  if (unreachable.length > MAX_WARNINGS) report.warn(`${unreachable.length - MAX_WARNINGS} more of events.rules never decide`)
+}

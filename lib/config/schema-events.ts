@@ -1,0 +1,76 @@
+/** The settings of events: what publishes become. A part of schema.ts. */
+import { Type } from 'typebox'
+import { section, text } from './setting.ts'
+
+/** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
+export const CONTEXT_ATTRIBUTES = [
+  'specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'dataschema', 'data'
+] as const
+
+const EXTENSION_NAMES = { pattern: '^[a-z0-9]{1,20}$', not: { enum: [...CONTEXT_ATTRIBUTES] } }
+const NAMES_IN_WORDS = 'names of 1 to 20 characters of a-z and 0-9, none a CloudEvents attribute'
+const TEMPLATE = 'a text with placeholders: docs/mapping.md'
+
+const template = (description: string, example: string) =>
+  Type.Optional(text({ description, maxLength: 4096, allowed: TEMPLATE, example }))
+
+const rule = Type.Object({
+  topic: text({
+    description: 'The topics it is for: a topic filter in which a level may have a name, `{site}`, and the rest of the topic, `{rest...}`.',
+    maxLength: 65_535,
+    allowed: 'a topic filter, with {name} for a level and {name...} for the rest',
+    example: 'sites/{site}/devices/{device}/telemetry'
+  }),
+  drop: Type.Boolean({
+    description: 'Makes no events of these topics. Their publishes are acknowledged and sent to subscribers.', default: false
+  }),
+  type: template('`type` of the event.', 'com.example.telemetry'),
+  source: template('`source` of the event; what placeholders bring in is percent-encoded.', '/sites/{site}/devices/{device}'),
+  subject: template('`subject` of the event; left out where a placeholder has no value.', '{device}'),
+  partitionKey: template('Events of one key reach the sink in the order in which they were stored. The client identifier, unless given.', '{device}'),
+  contentType: Type.Optional(text({
+    description: '`datacontenttype` of the event; found by the content, unless given.', maxLength: 256, pattern: '^[!-~]+/[ -~]*[!-~]$', allowed: 'a media type', example: 'application/json'
+  })),
+  dataschema: template('`dataschema` of the event.', 'https://example.com/schemas/telemetry.json'),
+  extensions: Type.Unsafe<Record<string, string>>({
+    type: 'object',
+    description: 'Extension attributes by name, over those that every event has; one is left out where a placeholder has no value.',
+    default: {},
+    allowed: `${NAMES_IN_WORDS}; each value ${TEMPLATE}`,
+    propertyNames: EXTENSION_NAMES,
+    additionalProperties: { type: 'string', minLength: 1, maxLength: 4096, allowed: TEMPLATE }
+  }),
+  filter: Type.Optional(Type.Unsafe<unknown[]>({
+    type: 'array',
+    minItems: 1,
+    maxItems: 256,
+    description: 'Filters of the CloudEvents Subscriptions API, on attributes and on fields of the payload (`data.temperature`). An event for which not all of them hold is left out.',
+    allowed: 'a list of filters: exact, prefix, suffix, all, any, not, greaterThan, lessThan',
+    example: [{ greaterThan: { 'data.temperature': 20 } }]
+  }))
+}, { additionalProperties: false, description: 'One rule.' })
+
+export const eventsSection = section('How a publish becomes a CloudEvent: docs/mapping.md.', {
+  rules: Type.Array(rule, {
+    description: 'What topics become. The first rule whose `topic` matches decides; what it does not say, and topics that no rule is for, are as without rules.',
+    default: [],
+    maxItems: 100_000,
+    allowed: 'a list of rules'
+  }),
+  overrides: section('What is set on every event, whatever the mapping says.', {
+    extensions: Type.Unsafe<Record<string, string>>({
+      type: 'object',
+      description: 'Extension attributes by name.',
+      knative: 'K_CE_OVERRIDES',
+      default: {},
+      allowed: `${NAMES_IN_WORDS}; values non-empty texts without control characters`,
+      propertyNames: EXTENSION_NAMES,
+      additionalProperties: {
+        type: 'string',
+        minLength: 1,
+        pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
+        allowed: 'a non-empty text without control characters'
+      }
+    })
+  })
+})

@@ -1,0 +1,129 @@
+/**
+ * The rules of `events.rules`, compiled once: which one a topic meets, and what it gives to the event. Pure.
+ *
+ * The first rule whose pattern matches decides. A rule that says nothing about an attribute, or whose template has no
+ * value for it, leaves it as the default rule has it.
+ */
+import { createError } from '../errors.ts'
+import { compileFilter, type Filter } from './filter.ts'
+import { RuleIndex } from './rule-index.ts'
+import { parseRulePattern, type RulePattern } from './rule-pattern.ts'
+import { parseTemplate, type Template, type TemplateKind } from './template.ts'
+
+/** One of `events.rules`. */
+export interface EventRule {
+  readonly topic: string
+  readonly drop: boolean
+  readonly type?: string
+  readonly source?: string
+  readonly subject?: string
+  readonly partitionKey?: string
+  readonly contentType?: string
+  readonly dataschema?: string
+  readonly extensions: Readonly<Record<string, string>>
+  /** Filters of the CloudEvents Subscriptions API; all of them have to hold. */
+  readonly filter?: readonly unknown[]
+}
+
+/** What is wrong with a rule, and where in it. */
+export interface RuleProblem {
+  readonly path: readonly (string | number)[]
+  readonly reason: string
+}
+
+/** The attributes that are templates, and what kind of text each is. */
+const ATTRIBUTES = { type: 'text', source: 'uri', subject: 'text', partitionKey: 'text', dataschema: 'uri' } as const
+
+type Attribute = keyof typeof ATTRIBUTES
+
+export interface CompiledRule {
+  /** Its place among the rules, counted from 0. */
+  readonly index: number
+  readonly pattern: RulePattern
+  readonly drop: boolean
+  readonly templates: Readonly<Partial<Record<Attribute, Template>>>
+  readonly extensions: ReadonlyArray<readonly [name: string, template: Template]>
+  readonly contentType: string | undefined
+  readonly filter: Filter | undefined
+}
+
+/** Why a publish becomes no event; a label of a metric, so the list is closed. */
+export type LeftOut = 'drop' | 'filter'
+
+export class EventRules {
+  readonly #rules: readonly CompiledRule[]
+  readonly #index = new RuleIndex()
+
+  /** @param rules without mistakes; see `compileRule` */
+  constructor (rules: readonly CompiledRule[]) {
+    this.#rules = rules
+    for (const { pattern } of rules) this.#index.add(pattern.levels)
+  }
+
+  get size (): number {
+    return this.#rules.length
+  }
+
+  /** The rule for a topic; undefined: the default rule. */
+  find (topicLevels: readonly string[]): CompiledRule | undefined {
+    const index = this.#index.find(topicLevels)
+    return index === undefined ? undefined : this.#rules[index]
+  }
+
+  /** Rules that never decide, each with the earlier one that matches all its topics. */
+  unreachable (): ReadonlyArray<{ readonly rule: CompiledRule, readonly behind: CompiledRule }> {
+    return this.#rules.flatMap((rule) => {
+      const behind = this.#rules[this.#index.findContaining(rule.pattern.levels)] as CompiledRule
+      return behind.index < rule.index ? [{ rule, behind }] : []
+    })
+  }
+}
+
+/**
+ * Compiles the rules of a configuration, which has found them to be without mistakes.
+ * @throws MBS_ERR_MAPPING_RULE
+ */
+export function compileRules (rules: readonly EventRule[]): EventRules {
+  return new EventRules(rules.map((rule, index) => {
+    const compiled = compileRule(rule, index)
+    if ('pattern' in compiled) return compiled
+    throw createError('MBS_ERR_MAPPING_RULE', { index, reason: compiled[0]?.reason ?? '' })
+  }))
+}
+
+/** Compiles a rule, or says all that is wrong with it. */
+export function compileRule (rule: EventRule, index: number): CompiledRule | readonly RuleProblem[] {
+  const pattern = parseRulePattern(rule.topic)
+  if (typeof pattern === 'string') return [{ path: ['topic'], reason: pattern }]
+  const problems: RuleProblem[] = []
+  const template = (path: RuleProblem['path'], text: string, kind: TemplateKind): Template | undefined => {
+    const parsed = parseTemplate(text, pattern.captures, kind)
+    if (typeof parsed !== 'string') return parsed
+    problems.push({ path, reason: parsed })
+    return undefined
+  }
+  const templates: Partial<Record<Attribute, Template>> = {}
+  for (const [name, kind] of Object.entries(ATTRIBUTES) as Array<[Attribute, TemplateKind]>) {
+    const text = rule[name]
+    const parsed = text === undefined ? undefined : template([name], text, kind)
+    if (parsed !== undefined) templates[name] = parsed
+  }
+  const extensions = Object.entries(rule.extensions).flatMap(([name, text]) => {
+    const parsed = template(['extensions', name], text, 'text')
+    return parsed === undefined ? [] : [[name, parsed] as const]
+  })
+  const filter = rule.filter === undefined ? undefined : compileFilter(rule.filter, '')
+  if (filter !== undefined && typeof filter !== 'function') {
+    problems.push({ path: ['filter'], reason: `${filter.path === '' ? '' : `${filter.path}: `}${filter.reason}` })
+  }
+  if (problems.length > 0) return problems
+  return {
+    index,
+    pattern,
+    drop: rule.drop,
+    templates,
+    extensions,
+    contentType: rule.contentType,
+    filter: typeof filter === 'function' ? filter : undefined
+  }
+}

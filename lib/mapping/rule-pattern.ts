@@ -1,0 +1,76 @@
+/**
+ * The topic pattern of a rule: a topic filter [MQTT-4.7] in which a level may have a name. `sites/{site}/+/telemetry`
+ * matches what `sites/+/+/telemetry` does and remembers the second level; `{rest...}` at the end is a `#` with a name.
+ * Pure.
+ */
+import type { Levels } from '../topic-filter.ts'
+
+/** Where a named level stands in a topic. */
+export interface Capture {
+  readonly name: string
+  /** Counted from 0. */
+  readonly level: number
+  /** It is that level and all behind it. */
+  readonly tail: boolean
+}
+
+export interface RulePattern {
+  readonly text: string
+  /** The topic filter that matches the same topics. */
+  readonly levels: Levels
+  readonly captures: readonly Capture[]
+}
+
+/** Longest pattern, in UTF-16 code units, and most levels: what topics can be. */
+const MAX_LENGTH = 65_535
+const MAX_LEVELS = 100
+
+const NAMED = /^\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}$/
+
+/** What placeholders mean everywhere; no level can be called that. */
+export const RESERVED_NAMES: ReadonlySet<string> = new Set([
+  'clientid', 'username', 'topic', 'qos', 'retain', 'name', 'cert', 'payload'
+])
+
+/** Reads a pattern; a sentence about what is wrong with it where it is none. */
+export function parseRulePattern (text: string): RulePattern | string {
+  if (text === '') return 'it is empty'
+  if (text.length > MAX_LENGTH) return `it is longer than ${MAX_LENGTH} characters`
+  if (text.startsWith('$')) return 'topics that begin with $ never become events'
+  if (text.includes('\0')) return 'it has a NUL'
+  const parts = text.split('/')
+  if (parts.length > MAX_LEVELS) return `it has more than ${MAX_LEVELS} levels`
+  const captures: Capture[] = []
+  const levels: string[] = []
+  for (const [level, part] of parts.entries()) {
+    const problem = readLevel(part, level, level === parts.length - 1, levels, captures)
+    if (problem !== undefined) return problem
+  }
+  return { text, levels, captures }
+}
+
+/** Adds a level, and its name where it has one; or says what is wrong with it. */
+function readLevel (
+  part: string, level: number, isLast: boolean, levels: string[], captures: Capture[]
+): string | undefined {
+  const [, name, dots] = NAMED.exec(part) ?? []
+  if (name === undefined) {
+    if (/[{}]/.test(part)) return `"${part}" is no name of a whole level, such as {site}, or {rest...} at the end`
+    if (part.length > 1 && /[+#]/.test(part)) return 'a wildcard has to be a level of its own'
+    if (part === '#' && !isLast) return '# has to be the last level'
+    levels.push(part)
+    return undefined
+  }
+  if (dots !== undefined && !isLast) return `{${name}...} has to be the last level`
+  if (RESERVED_NAMES.has(name)) return `a level cannot be called ${name}, which has a meaning already`
+  if (captures.some((capture) => capture.name === name)) return `two levels are called ${name}`
+  captures.push({ name, level, tail: dots !== undefined })
+  levels.push(dots === undefined ? '+' : '#')
+  return undefined
+}
+
+/** What a named level stands for in a topic that matches; undefined for a tail that is not there. */
+export function capturedBy ({ level, tail }: Capture, topicLevels: readonly string[]): string | undefined {
+  if (!tail) return topicLevels[level]
+  return level < topicLevels.length ? topicLevels.slice(level).join('/') : undefined
+}

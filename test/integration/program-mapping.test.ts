@@ -1,0 +1,103 @@
+/** Rules for events, from the configuration to the sink, with the built program. */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { test } from 'tap'
+import { startHttpSink } from '../support/http-sink.ts'
+import { spawnProgram, startProgram } from '../support/process.ts'
+import { parseMetrics, sampleOf } from '../support/prometheus.ts'
+import { RawMqtt } from '../support/raw-mqtt.ts'
+
+const CONFIG = fileURLToPath(new URL('../../config/mapping.yaml', import.meta.url))
+
+const rules = [
+  {
+    topic: 'sites/{site}/{device}',
+    type: 'com.example.reading',
+    source: '/sites/{site}/{device}',
+    partitionKey: '{device}',
+    extensions: { unit: '{payload.unit}' },
+    filter: [{ greaterThan: { 'data.v': 0 } }]
+  },
+  { topic: 'debug/#', drop: true }
+]
+
+test('rules say what arrives at the sink, and what does not is acknowledged in its turn', async (t) => {
+  const sink = await startHttpSink(t)
+  const config = {
+    dataDir: `${t.testdir()}/data`,
+    listeners: [{ port: 0 }],
+    http: { port: 0 },
+    sink: { url: sink.url },
+    events: { rules },
+    log: { format: 'json' }
+  }
+  const program = await startProgram(t, config)
+  const reader = await RawMqtt.open(program.port('mqtt'), { clientId: 'reader' })
+  reader.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '#', qos: 0 }] })
+  await reader.next('suback')
+  const device = await RawMqtt.open(program.port('mqtt'), { clientId: 'c' })
+  const sent: Array<[topic: string, payload: string]> = [
+    ['sites/n/p1', '{"v":1,"unit":"K"}'], ['debug/a', 'x'], ['sites/n/p1', '{"v":0}'], ['other', 'y'], ['sites/n/p1', '{"v":2}']
+  ]
+  for (const [at, [topic, payload]] of sent.entries()) device.publish({ topic, payload, qos: 1, messageId: at + 1 })
+  for (let messageId = 1; messageId <= 5; messageId++) t.equal((await device.next('puback')).messageId, messageId)
+  for (const [topic] of sent) t.equal((await reader.next('publish')).topic, topic, 'subscribers get all of them')
+  await sink.waitFor(3)
+  const arrived = sink.requests.map((request) => {
+    return ['ce-type', 'ce-source', 'ce-unit'].map((name) => request.header(name) ?? 'none').join(' ')
+  })
+  t.same(arrived.sort(), [
+    'com.example.reading /sites/n/p1 K',
+    'com.example.reading /sites/n/p1 none',
+    'dev.mqttbrokersource.publish /mqtt-broker-source/mqtt-broker-source/clients/c none'
+  ])
+  const metrics = parseMetrics(await (await fetch(`http://${program.address('http')}/metrics`)).text())
+  for (const reason of ['drop', 'filter']) {
+    t.equal(sampleOf(metrics, `mqtt_broker_source_publishes_left_out_total{reason="${reason}"}`), 1)
+  }
+  for (const client of [reader, device]) client.abort()
+  t.equal(await program.stop(), 0)
+})
+
+test('map shows the rule, the event and the request', async (t) => {
+  const map = async (...args: string[]) => {
+    const program = spawnProgram(t, ['map', ...args])
+    return { code: (await program.exited).code, stdout: program.stdout, stderr: program.stderr }
+  }
+  const [reading, left, dropped, plain, binary, reserved, ...wrong] = await Promise.all([
+    map('--config', CONFIG, '--topic', 'sites/north/devices/pump-7/telemetry', '--payload', '{"sensor":"t1","value":21.5}'),
+    map('--config', CONFIG, '--topic', 'sites/north/devices/pump-7/telemetry', '--payload', '{"value":0}'),
+    map('--config', CONFIG, '--topic', 'debug/x'),
+    map('--topic', 'a b', '--client', 'dev', '--qos', '2', '--retain'),
+    map('--topic', 'a', '--payload-file', fileURLToPath(new URL('../../package.json', import.meta.url))),
+    map('--topic', '$SYS/a'),
+    map(),
+    map('--topic', 'a', '--qos', '3'),
+    map('--topic', 'a', '--payload', 'a', '--payload-file', 'b'),
+    map('--topic', 'a', '--payload-file', '/nowhere')
+  ])
+  t.match(reading, {
+    code: 0,
+    stdout: /^Rule: events\.rules\[0\], sites\/\{site\}\/devices\/\{device\}\/telemetry\nEvent: \{[^]*"unit": "Cel"[^]*\nOrdered with: "pump-7"\nRequest: POST to the sink\n[^]* {2}ce-source: \/sites\/north\/devices\/pump-7\n[^]*\n {2}\{"sensor":"t1","value":21\.5\}\n$/
+  })
+  t.match(left, { code: 1, stdout: /^Rule: events\.rules\[0\].*\nNo event: its filter does not hold\.\n$/ })
+  t.match(dropped, { code: 1, stdout: /\nNo event: the rule drops its topics\.\n$/ })
+  t.match(plain, { code: 0, stdout: /^Rule: the default rule\n[^]*"mqttretain": true[^]*application\/cloudevents\+json[^]*"subject":"a b"/ })
+  t.match(binary, { code: 0, stdout: /"name": "mqtt-broker-source"/ })
+  t.match(reserved, { code: 1, stdout: /no device can publish to this topic, because topics that begin with \$ are reserved/ })
+  for (const result of wrong) t.match(result, { code: 78, stdout: '', stderr: /^MBS_ERR_CLI_USAGE/ })
+})
+
+test('check says all that is wrong with rules, and which never decide', async (t) => {
+  const directory = t.testdir({
+    'wrong.yaml': 'events:\n  rules:\n    - { topic: "a/{b", type: x }\n    - { topic: "a/{b}", type: "{c}", source: "/a b",\n        extensions: { NAME: x, site: "{d}" }, filter: [{ sql: x }], drop: perhaps }\n',
+    'shadow.yaml': 'events: { rules: [{ topic: "a/#" }, { topic: "a/b", type: never }] }\n'
+  })
+  const wrong = spawnProgram(t, ['check', '--config', 'wrong.yaml'], { cwd: directory })
+  t.equal((await wrong.exited).code, 78)
+  for (const place of ['rules[1].extensions.NAME', 'rules[1].drop']) t.match(wrong.stderr, `events.${place}`)
+  t.notMatch(wrong.stderr, /\n\s+at /)
+  const shadow = spawnSync(process.execPath, [fileURLToPath(new URL('../../dist/bin/mqtt-broker-source.js', import.meta.url)), 'check', '--config', 'shadow.yaml'], { cwd: directory, encoding: 'utf8' })
+  t.equal(shadow.status, 0)
+  t.match(shadow.stderr, /events\.rules\[1\] \(a\/b\) never decides: events\.rules\[0\] \(a\/#\) comes before it/)
+})

@@ -1,0 +1,101 @@
+import { test } from 'tap'
+import { compileRule, compileRules, type EventRule } from '../../../lib/mapping/event-rules.ts'
+import { createMapper } from '../../../lib/mapping/mapper.ts'
+import type { Event, Publish } from '../../../lib/message.ts'
+import { publish } from '../../support/http-sink-events.ts'
+
+const rule = (given: Partial<EventRule>): EventRule => ({ topic: '#', drop: false, extensions: {}, ...given })
+
+/** What a publish becomes by these rules. */
+function map (rules: ReadonlyArray<Partial<EventRule>>, given: Partial<Publish> = {}, overrides = {}): Event | string {
+  return createMapper({ name: 'gw', overrides, rules: compileRules(rules.map(rule)) })(publish(given), '7')
+}
+
+const telemetry = rule({
+  topic: 'sites/{site}/devices/{device}/telemetry',
+  type: 'com.example.telemetry',
+  source: '/sites/{site}/devices/{device}',
+  subject: '{payload.sensor}',
+  partitionKey: '{device}',
+  contentType: 'application/senml+json',
+  dataschema: 'https://example.com/{site}.json',
+  extensions: { site: '{site}', unit: '{payload.unit|Cel}', operator: '{username}', mqttqos: '{qos}' }
+})
+
+test('a rule says what the event of its topics is', async (t) => {
+  const payload = Buffer.from('{"sensor":"t1","v":21}')
+  t.same(map([telemetry], { topic: 'sites/north/devices/p 7/telemetry', payload, qos: 1 }), {
+    id: '7',
+    source: '/sites/north/devices/p%207',
+    type: 'com.example.telemetry',
+    subject: 't1',
+    time: '2023-11-14T22:13:20.123Z',
+    datacontenttype: 'application/senml+json',
+    dataschema: 'https://example.com/north.json',
+    extensions: { partitionkey: 'p 7', mqttqos: '1', site: 'north', unit: 'Cel' },
+    partitionKey: 'p 7',
+    data: payload
+  })
+})
+
+test('what a rule does not say, and topics without one, are as without rules', async (t) => {
+  const without = createMapper({ name: 'gw', overrides: {} })
+  t.same(map([telemetry], { topic: 'other' }), without(publish({ topic: 'other' }), '7'))
+  t.same(map([{ topic: 'a' }], { topic: 'a', retain: true }), without(publish({ topic: 'a', retain: true }), '7'))
+})
+
+test('without a value, type and source and key are the default ones, and what may be absent is', async (t) => {
+  const event = map([{
+    type: '{payload.type}',
+    source: '/{payload.x}',
+    subject: '{payload.x}',
+    partitionKey: '{payload.x}',
+    dataschema: '/{payload.x}',
+    extensions: { one: '{payload.x}', mqttqos: '{payload.x}' },
+    contentType: 'a/b'
+  }], { payload: Buffer.alloc(0) }) as Event
+  t.match(event, { type: 'dev.mqttbrokersource.publish', source: '/mqtt-broker-source/gw/clients/c1', partitionKey: 'c1' })
+  t.same(event.extensions, { partitionkey: 'c1' })
+  for (const name of ['subject', 'dataschema', 'datacontenttype']) t.notOk(name in event, name)
+})
+
+test('the first rule that matches decides; a later one is not asked', async (t) => {
+  const rules = [{ topic: 'a/secret/#', drop: true }, { topic: 'a/+', type: 'one' }, { topic: 'a/b', type: 'two' }]
+  t.equal(map(rules, { topic: 'a/secret/x' }), 'drop')
+  t.match(map(rules, { topic: 'a/b' }), { type: 'one' })
+})
+
+test('a filter leaves events out, by what the rule has made of them and by the payload', async (t) => {
+  const filter = [{ not: { exact: { site: 'south' } } }, { any: [{ greaterThan: { 'data.t': 30 } }, { prefix: { type: 'alarm' } }] }]
+  const rules = [{ topic: '{site}/{kind}', type: '{kind}', extensions: { site: '{site}' }, filter }]
+  const at = (topic: string, payload: string) => map(rules, { topic, payload: Buffer.from(payload) })
+  t.equal(at('north/data', '{"t":30}'), 'filter')
+  t.match(at('north/data', '{"t":30.5}'), { type: 'data' })
+  t.match(at('north/alarm-1', 'no JSON'), { type: 'alarm-1' })
+  t.equal(at('south/alarm-1', '{"t":99}'), 'filter')
+})
+
+test('overrides stand above what rules say', async (t) => {
+  const event = map([{ extensions: { env: 'rule', own: 'x' } }], {}, { env: 'override' }) as Event
+  t.match(event.extensions, { env: 'override', own: 'x' })
+})
+
+test('whatever a device puts into a payload, the event stays valid', async (t) => {
+  const event = map([{ type: '{payload.a}', subject: '{payload.a}', extensions: { own: '{payload.a}' }, partitionKey: '{payload.a}' }], {
+    payload: Buffer.from('{"a":"x\\n\\u0000\\ud800y"}')
+  }) as Event
+  t.match(event, { type: 'x%0A%00%EF%BF%BDy', subject: 'x%0A%00%EF%BF%BDy', extensions: { own: 'x%0A%00%EF%BF%BDy' } })
+})
+
+test('all that is wrong with a rule is said, with its place', async (t) => {
+  t.match(compileRule(rule({ topic: 'a/{b' }), 0), [{ path: ['topic'] }])
+  t.match(compileRule(rule({
+    type: '{x}', source: 'a b', extensions: { one: '{y}' }, filter: [{ exact: { subject: '' } }, { sql: 'x' }]
+  }), 0), [{ path: ['type'] }, { path: ['source'] }, { path: ['extensions', 'one'] }, { path: ['filter'], reason: /^\[\d\]/ }])
+  t.throws(() => compileRules([rule({}), rule({ topic: '' })]), { code: 'MBS_ERR_MAPPING_RULE', details: { index: 1 } })
+})
+
+test('rules that never decide are found', async (t) => {
+  const rules = compileRules(['a/{x}', 'a/b', 'c/#', 'c', 'c/+/d', '{y}/e'].map((topic) => rule({ topic })))
+  t.same(rules.unreachable().map(({ rule: { index }, behind }) => [index, behind.index]), [[1, 0], [3, 2], [4, 2]])
+})

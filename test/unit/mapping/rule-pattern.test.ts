@@ -1,0 +1,32 @@
+import { test } from 'tap'
+import { capturedBy, parseRulePattern, type RulePattern } from '../../../lib/mapping/rule-pattern.ts'
+
+test('a pattern is a topic filter with names', async (t) => {
+  t.same(parseRulePattern('sites/{site}/+/telemetry'), {
+    text: 'sites/{site}/+/telemetry',
+    levels: ['sites', '+', '+', 'telemetry'],
+    captures: [{ name: 'site', level: 1, tail: false }]
+  })
+  t.match(parseRulePattern('{a}/{rest...}'), {
+    levels: ['+', '#'], captures: [{ name: 'a', level: 0, tail: false }, { name: 'rest', level: 1, tail: true }]
+  })
+  t.match(parseRulePattern('#'), { levels: ['#'], captures: [] })
+  t.match(parseRulePattern('/a//b'), { levels: ['', 'a', '', 'b'] })
+})
+
+test('what is no pattern is said in a sentence', async (t) => {
+  for (const [text, reason] of [
+    ['', /empty/], ['$SYS/a', /\$/], ['a/{b', /whole level/], ['a/x{b}', /whole level/], ['a/{b}{c}', /whole level/],
+    ['a/{}', /whole level/], ['a/{1}', /whole level/], ['a/b#', /level of its own/], ['a/#/b', /last level/],
+    ['{a...}/b', /last level/], ['{a}/{a}', /two levels/], ['{clientid}/a', /a meaning already/], ['a\0', /NUL/],
+    [Array(102).join('a/'), /100 levels/]
+  ] as const) t.match(parseRulePattern(text), reason, text)
+})
+
+test('a name stands for its level, or for all that is left', async (t) => {
+  const { captures } = parseRulePattern('a/{one}/{rest...}') as RulePattern
+  const captured = (topic: string) => captures.map((capture) => capturedBy(capture, topic.split('/')))
+  t.same(captured('a/b/c/d'), ['b', 'c/d'])
+  t.same(captured('a/b'), ['b', undefined])
+  t.same(captured('a//'), ['', ''])
+})
