@@ -52,10 +52,8 @@ export function createIngest (options: IngestOptions): Ingest {
   return new PublishPath(options)
 }
 
-/** Why a publish becomes no event: a rule drops its topic, or its filter keeps it out. */
-export type LeftOut = 'drop' | 'filter'
-
-const STORED: IngestOutcome = Object.freeze({ kind: 'stored' })
+/** Why a publish becomes no event: a rule drops its topic, its filter keeps it out, or it wants a CloudEvent. */
+export type LeftOut = 'drop' | 'filter' | 'invalid'
 
 class PublishPath implements Ingest {
   readonly #options: IngestOptions
@@ -66,8 +64,6 @@ class PublishPath implements Ingest {
   readonly #quiet = new AbortController()
   readonly #wills = new Set<Promise<IngestOutcome>>()
   #waitingWills = 0
-  /** The outcome of the append that was begun last. */
-  #last: Promise<IngestOutcome> = Promise.resolve(STORED)
   #closed = false
 
   constructor (options: IngestOptions) {
@@ -117,17 +113,15 @@ class PublishPath implements Ingest {
 
   #append (event: Event, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
     try {
-      this.#last = this.#open.add(this.#options.outbox.append(event, receipt), receipt)
+      return this.#open.add(this.#options.outbox.append(event, receipt), receipt)
     } catch (error) {
-      this.#last = this.#open.add(Promise.reject(error), receipt)
+      return this.#open.add(Promise.reject(error), receipt)
     }
-    return this.#last
   }
 
-  /** There is nothing to store; its answer still comes behind those to what arrived before [MQTT-4.6.0-2]. */
   #leaveOut (reason: LeftOut): Promise<IngestOutcome> {
     this.#options.telemetry.publishLeftOut(reason)
-    return this.#last.then(() => STORED)
+    return this.#open.behind()
   }
 
   #keep (will: Promise<IngestOutcome>): Promise<IngestOutcome> {

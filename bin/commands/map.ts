@@ -51,6 +51,12 @@ nothing. Exit code 0: there is an event. 1: there is none. 78: the configuration
   }
 }
 
+const WHY = {
+  drop: 'the rule drops its topics',
+  filter: 'its filter does not hold',
+  invalid: 'the payload is no CloudEvent that this device may make'
+} as const
+
 function usage (reason: string) {
   return createError('MBS_ERR_CLI_USAGE', { reason })
 }
@@ -68,8 +74,7 @@ function textOf ({ rule, outcome }: EventPreview, url: string | undefined): stri
   switch (outcome.kind) {
     case 'refused': return `No event: no device can publish to this topic, because ${outcome.reason}.\n`
     case 'left-out': {
-      const why = outcome.reason === 'drop' ? 'the rule drops its topics' : 'its filter does not hold'
-      return `Rule: ${decides}\nNo event: ${why}.\n`
+      return `Rule: ${decides}\nNo event: ${WHY[outcome.reason]}.\n`
     }
     case 'event': {
       const { event: { data, partitionKey, ...attributes }, request: { headers, body } } = outcome

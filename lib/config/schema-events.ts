@@ -1,6 +1,6 @@
 /** The settings of events: what publishes become. A part of schema.ts. */
 import { Type } from 'typebox'
-import { section, text } from './setting.ts'
+import { oneOf, optionalSection, section, text, texts } from './setting.ts'
 
 /** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
 export const CONTEXT_ATTRIBUTES = [
@@ -47,7 +47,19 @@ const rule = Type.Object({
     description: 'Filters of the CloudEvents Subscriptions API, on attributes and on fields of the payload (`data.temperature`). An event for which not all of them hold is left out.',
     allowed: 'a list of filters: exact, prefix, suffix, all, any, not, greaterThan, lessThan',
     example: [{ greaterThan: { 'data.temperature': 20 } }]
-  }))
+  })),
+  cloudevents: optionalSection('Takes payloads for CloudEvents that the device has made, in structured JSON, and passes them on with their own attributes.', {
+    trustSource: texts({
+      description: 'The `source` that a device may claim: texts with placeholders, with `*` at the end for anything that begins like this.',
+      allowed: `${TEMPLATE}, with * at its end only`,
+      minItems: 1,
+      example: ['/devices/{clientid}/*']
+    }),
+    invalid: oneOf(['data', 'drop'], {
+      description: 'What becomes of a payload that is no CloudEvent, or claims another source. `data`: an event of this rule, with it as data; `drop`: no event.',
+      default: 'data'
+    })
+  })
 }, { additionalProperties: false, description: 'One rule.' })
 
 export const eventsSection = section('How a publish becomes a CloudEvent: docs/mapping.md.', {

@@ -24,6 +24,8 @@ interface Entry {
   readonly startedAt: number
   readonly receipt: RememberedReceipt | undefined
   readonly resolve: (outcome: IngestOutcome) => void
+  /** What came behind it and has nothing to wait for but its turn. */
+  readonly followers: Array<(outcome: IngestOutcome) => void>
 }
 
 const STORED: IngestOutcome = Object.freeze({ kind: 'stored' })
@@ -34,6 +36,7 @@ export class OpenPublishes {
   readonly #options: OpenPublishesOptions
   /** In order of arrival: the oldest is the first to be too late. */
   readonly #entries = new Set<Entry>()
+  #newest: Entry | undefined
   #sweepTimer: NodeJS.Timeout | undefined
   #waiters: Array<() => void> = []
 
@@ -48,11 +51,28 @@ export class OpenPublishes {
   /** The outcome of an append that has been started. Never rejects. */
   add (append: Promise<void>, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
     return new Promise((resolve) => {
-      const entry = { startedAt: this.#options.now(), receipt, resolve }
+      const entry: Entry = { startedAt: this.#options.now(), receipt, resolve, followers: [] }
       this.#entries.add(entry)
+      this.#newest = entry
       this.#sweepTimer ??= this.#scheduleSweep()
       append.then(() => { this.#store(entry) }, (error: unknown) => { this.#refuse(entry, toMbsError(error)) })
     })
+  }
+
+  /**
+   * The outcome of a publish that there is nothing to store of: answered in its turn, behind the last one that is open
+   * and before whatever comes next [MQTT-4.6.0-2]. Resolved together with that one, because a promise that waited for
+   * it would be late by a step, and the next answer be faster.
+   */
+  behind (): Promise<IngestOutcome> {
+    const last = this.#lastOpen()
+    if (last === undefined) return Promise.resolve(STORED)
+    return new Promise((resolve) => { last.followers.push(resolve) })
+  }
+
+  #lastOpen (): Entry | undefined {
+    if (this.#newest !== undefined && this.#entries.has(this.#newest)) return this.#newest
+    return [...this.#entries].at(-1)
   }
 
   /** Resolves when none is open. */
@@ -73,6 +93,7 @@ export class OpenPublishes {
   #settle (entry: Entry, outcome: IngestOutcome): boolean {
     if (!this.#entries.delete(entry)) return false
     entry.resolve(outcome)
+    for (const resolve of entry.followers) resolve(STORED)
     if (this.#entries.size === 0 && this.#waiters.length > 0) {
       const waiters = this.#waiters
       this.#waiters = []

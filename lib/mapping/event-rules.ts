@@ -5,6 +5,7 @@
  * value for it, leaves it as the default rule has it.
  */
 import { createError } from '../errors.ts'
+import { compileDeviceEvents, type CompiledDeviceEvents, type DeviceEventRule } from './device-event.ts'
 import { compileFilter, type Filter } from './filter.ts'
 import { RuleIndex } from './rule-index.ts'
 import { parseRulePattern, type RulePattern } from './rule-pattern.ts'
@@ -23,6 +24,8 @@ export interface EventRule {
   readonly extensions: Readonly<Record<string, string>>
   /** Filters of the CloudEvents Subscriptions API; all of them have to hold. */
   readonly filter?: readonly unknown[]
+  /** Payloads may be CloudEvents. */
+  readonly cloudevents?: DeviceEventRule
 }
 
 /** What is wrong with a rule, and where in it. */
@@ -45,10 +48,11 @@ export interface CompiledRule {
   readonly extensions: ReadonlyArray<readonly [name: string, template: Template]>
   readonly contentType: string | undefined
   readonly filter: Filter | undefined
+  readonly deviceEvents: CompiledDeviceEvents | undefined
 }
 
 /** Why a publish becomes no event; a label of a metric, so the list is closed. */
-export type LeftOut = 'drop' | 'filter'
+export type LeftOut = 'drop' | 'filter' | 'invalid'
 
 export class EventRules {
   readonly #rules: readonly CompiledRule[]
@@ -116,6 +120,11 @@ export function compileRule (rule: EventRule, index: number): CompiledRule | rea
   if (filter !== undefined && typeof filter !== 'function') {
     problems.push({ path: ['filter'], reason: `${filter.path === '' ? '' : `${filter.path}: `}${filter.reason}` })
   }
+  const { cloudevents } = rule
+  const deviceEvents = cloudevents === undefined ? undefined : compileDeviceEvents(cloudevents, pattern.captures)
+  if (deviceEvents !== undefined && 'reason' in deviceEvents) {
+    problems.push({ path: ['cloudevents', 'trustSource', deviceEvents.at], reason: deviceEvents.reason })
+  }
   if (problems.length > 0) return problems
   return {
     index,
@@ -124,6 +133,7 @@ export function compileRule (rule: EventRule, index: number): CompiledRule | rea
     templates,
     extensions,
     contentType: rule.contentType,
-    filter: typeof filter === 'function' ? filter : undefined
+    filter: typeof filter === 'function' ? filter : undefined,
+    deviceEvents: deviceEvents as CompiledDeviceEvents | undefined
   }
 }

@@ -5,7 +5,9 @@
  */
 import { assertExtension, toAttributeString } from '../cloudevent/attributes.ts'
 import type { Event, ExtensionValue, Publish } from '../message.ts'
+import type { DecodedEvent } from '../cloudevent/decode.ts'
 import { detectContentType } from './content-type.ts'
+import { readDeviceEvent } from './device-event.ts'
 import type { CompiledRule, EventRules, LeftOut } from './event-rules.ts'
 import { pathSegment } from './path-segment.ts'
 import type { TemplateInput } from './template.ts'
@@ -68,8 +70,14 @@ export function createMapper (options: MapperOptions): Mapper {
   const byRule = (publish: Publish, id: string, levels: readonly string[], rule: CompiledRule): Event | LeftOut => {
     if (rule.drop) return 'drop'
     const event = byDefault(publish, id)
-    const json = once(() => parseJson(publish.payload))
-    applyRule(event, rule, { publish, levels, name, json })
+    const input = { publish, levels, name, json: once(() => parseJson(publish.payload)) }
+    const made = rule.deviceEvents === undefined ? undefined : readDeviceEvent(rule.deviceEvents, input)
+    if (made !== undefined && 'reason' in made && rule.deviceEvents?.invalid === 'drop') return 'invalid'
+    applyRule(event, rule, input)
+    const own = made === undefined || 'reason' in made ? undefined : made
+    if (own !== undefined) takeOver(event, own)
+    // Fields are those of the data: of an event that the device has made, of what stands in it.
+    const json = own === undefined ? input.json : once(() => parseJson(own.data))
     if (hasOverrides) Object.assign(event.extensions, overrides)
     return rule.filter === undefined || rule.filter({ event, json }) ? event : 'filter'
   }
@@ -101,7 +109,8 @@ function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateI
   if (dataschema !== undefined) event.dataschema = dataschema
   if (contentType !== undefined && event.data.length > 0) event.datacontenttype = contentType
   const partitionKey = templates.partitionKey?.render(input)
-  const own: Record<string, ExtensionValue> = { ...event.extensions }
+  // Made for this event alone, a moment ago.
+  const own = event.extensions as Record<string, ExtensionValue>
   if (partitionKey !== undefined) {
     event.partitionKey = partitionKey
     own['partitionkey'] = toAttributeString(partitionKey)
@@ -111,7 +120,20 @@ function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateI
     if (value === undefined) delete own[name]
     else own[name] = toAttributeString(value)
   }
-  event.extensions = own
+}
+
+/**
+ * Puts in force what a device says of its own event. Its partition key stays that of the rule, which no device can take
+ * from another; so do extensions that the rule sets.
+ */
+function takeOver (event: Writable<Event>, own: DecodedEvent): void {
+  const { extensions, time, ...attributes } = own
+  for (const name of ['subject', 'datacontenttype', 'dataschema'] as const) delete event[name]
+  // When it arrived is told beside when the device says that it happened [CE recordedtime].
+  const recorded = time === undefined ? {} : { recordedtime: event.time }
+  Object.assign(event, attributes, time !== undefined && { time }, {
+    extensions: { ...extensions, ...recorded, ...event.extensions }
+  })
 }
 
 function parseJson (payload: Buffer): unknown {

@@ -45,7 +45,7 @@ export function createMetrics () {
     duplicates: 0,
     denied: 0,
     withheld: 0,
-    leftOut: { drop: 0, filter: 0 },
+    leftOut: { drop: 0, filter: 0, invalid: 0 },
     unread: 0,
     held: 0,
     notKept: 0,
@@ -133,8 +133,8 @@ export function createMetrics () {
   })
   collected('counter', 'stored_total', 'Publishes stored in the outbox.', [], (set) => { set(metrics.stored) })
   collected('counter', 'publishes_left_out_total',
-    'Publishes that became no event, because their rule says so: `drop`, or `filter`. They are acknowledged and sent to subscribers.',
-    ['reason'], (set) => { for (const reason of ['drop', 'filter'] as const) set(metrics.leftOut[reason], { reason }) })
+    'Publishes that became no event, because their rule says so: `drop`, `filter`, or `invalid` (no CloudEvent that their device may make). They are acknowledged and sent to subscribers.',
+    ['reason'], (set) => { for (const reason of ['drop', 'filter', 'invalid'] as const) set(metrics.leftOut[reason], { reason }) })
   collected('counter', 'duplicates_total', 'Retransmissions at QoS 2 recognised and not stored again.', [],
     (set) => { set(metrics.duplicates) })
   collected('counter', 'publishes_denied_total',

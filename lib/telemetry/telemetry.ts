@@ -209,7 +209,7 @@ export class Telemetry extends AccessTelemetry {
   }
 
   /** A publish became no event, because a rule says so. @param reason one of a closed list */
-  publishLeftOut (reason: 'drop' | 'filter'): void {
+  publishLeftOut (reason: 'drop' | 'filter' | 'invalid'): void {
     this.metrics.leftOut[reason]++
   }
 

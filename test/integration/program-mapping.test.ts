@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { startHttpSink } from '../support/http-sink.ts'
 import { spawnProgram, startProgram } from '../support/process.ts'
 import { parseMetrics, sampleOf } from '../support/prometheus.ts'
-import { RawMqtt } from '../support/raw-mqtt.ts'
+import { publishBytes, RawMqtt } from '../support/raw-mqtt.ts'
 
 const CONFIG = fileURLToPath(new URL('../../config/mapping.yaml', import.meta.url))
 
@@ -39,7 +39,9 @@ test('rules say what arrives at the sink, and what does not is acknowledged in i
   const sent: Array<[topic: string, payload: string]> = [
     ['sites/n/p1', '{"v":1,"unit":"K"}'], ['debug/a', 'x'], ['sites/n/p1', '{"v":0}'], ['other', 'y'], ['sites/n/p1', '{"v":2}']
   ]
-  for (const [at, [topic, payload]] of sent.entries()) device.publish({ topic, payload, qos: 1, messageId: at + 1 })
+  device.write(Buffer.concat(sent.map(([topic, payload], at) => {
+    return publishBytes({ topic, payload, qos: 1, messageId: at + 1 })
+  })))
   for (let messageId = 1; messageId <= 5; messageId++) t.equal((await device.next('puback')).messageId, messageId)
   for (const [topic] of sent) t.equal((await reader.next('publish')).topic, topic, 'subscribers get all of them')
   await sink.waitFor(3)
@@ -64,10 +66,13 @@ test('map shows the rule, the event and the request', async (t) => {
     const program = spawnProgram(t, ['map', ...args])
     return { code: (await program.exited).code, stdout: program.stdout, stderr: program.stderr }
   }
-  const [reading, left, dropped, plain, binary, reserved, ...wrong] = await Promise.all([
+  const own = JSON.stringify({ specversion: '1.0', id: '1', source: '/devices/d/x', type: 'own', data: { a: 1 } })
+  const [reading, left, dropped, made, forged, plain, binary, reserved, ...wrong] = await Promise.all([
     map('--config', CONFIG, '--topic', 'sites/north/devices/pump-7/telemetry', '--payload', '{"sensor":"t1","value":21.5}'),
     map('--config', CONFIG, '--topic', 'sites/north/devices/pump-7/telemetry', '--payload', '{"value":0}'),
     map('--config', CONFIG, '--topic', 'debug/x'),
+    map('--config', CONFIG, '--topic', 'ce/d', '--client', 'd', '--payload', own),
+    map('--config', CONFIG, '--topic', 'ce/d', '--client', 'e', '--payload', own),
     map('--topic', 'a b', '--client', 'dev', '--qos', '2', '--retain'),
     map('--topic', 'a', '--payload-file', fileURLToPath(new URL('../../package.json', import.meta.url))),
     map('--topic', '$SYS/a'),
@@ -82,6 +87,8 @@ test('map shows the rule, the event and the request', async (t) => {
   })
   t.match(left, { code: 1, stdout: /^Rule: events\.rules\[0\].*\nNo event: its filter does not hold\.\n$/ })
   t.match(dropped, { code: 1, stdout: /\nNo event: the rule drops its topics\.\n$/ })
+  t.match(made, { code: 0, stdout: /"type": "own"[^]*ce-source: \/devices\/d\/x\n[^]*\n {2}\{"a":1\}\n$/ })
+  t.match(forged, { code: 0, stdout: /"type": "dev\.mqttbrokersource\.publish"[^]*clients\/e\n[^]*"specversion"/ })
   t.match(plain, { code: 0, stdout: /^Rule: the default rule\n[^]*"mqttretain": true[^]*application\/cloudevents\+json[^]*"subject":"a b"/ })
   t.match(binary, { code: 0, stdout: /"name": "mqtt-broker-source"/ })
   t.match(reserved, { code: 1, stdout: /no device can publish to this topic, because topics that begin with \$ are reserved/ })

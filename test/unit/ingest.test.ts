@@ -123,10 +123,18 @@ test('what a rule leaves out is not stored, and answered behind what arrived bef
   t.same(order, [])
   outbox.release()
   await Promise.all(all)
-  t.same(order.sort(), ['a stored', 'b stored', 'out stored', 'out stored'])
+  t.same(order, ['a stored', 'out stored', 'b stored', 'out stored'], 'also where all are stored at once')
   t.equal(outbox.stored.length, 2)
+
+  outbox.failure = failed
+  const late = [publish('a', 5), publish('out', 6)]
+  outbox.release()
+  await Promise.all(late)
+  t.same(order.slice(4), ['a refused', 'out stored'], 'whatever becomes of what arrived before')
+  await publish('out', 7)
+  t.same(order.slice(6), ['out stored'], 'nothing is waited for where nothing is open')
   const metrics = await telemetry.registry.metrics()
-  t.match(metrics, 'publishes_left_out_total{reason="drop"} 2')
+  t.match(metrics, 'publishes_left_out_total{reason="drop"} 4')
   await ingest.close()
 })
 

@@ -223,8 +223,13 @@ const rules: Record<string, Rule> = {
       telemetry.publishLeftOut('drop')
       telemetry.publishLeftOut('filter')
       telemetry.publishLeftOut('filter')
+      telemetry.publishLeftOut('invalid')
     },
-    metrics: { 'publishes_left_out_total{reason="drop"}': 1, 'publishes_left_out_total{reason="filter"}': 2 }
+    metrics: {
+      'publishes_left_out_total{reason="drop"}': 1,
+      'publishes_left_out_total{reason="filter"}': 2,
+      'publishes_left_out_total{reason="invalid"}': 1
+    }
   },
   deliveryDropped: {
     call: (telemetry) => telemetry.deliveryDropped(),

@@ -1,0 +1,86 @@
+import { test } from 'tap'
+import { compileRule, compileRules, type EventRule } from '../../../lib/mapping/event-rules.ts'
+import { createMapper } from '../../../lib/mapping/mapper.ts'
+import type { Event } from '../../../lib/message.ts'
+import { publish } from '../../support/http-sink-events.ts'
+
+const rule: EventRule = {
+  topic: 'ce/{device}',
+  drop: false,
+  type: 'of.the.rule',
+  source: '/rule/{device}',
+  subject: '{device}',
+  extensions: { site: 'north' },
+  cloudevents: { trustSource: ['/devices/{clientid}', '/devices/{clientid}/*'], invalid: 'data' }
+}
+
+/** What client c1 gets of its payload. */
+function map (payload: string | object, given: Partial<EventRule> = {}, overrides = {}): Event | string {
+  const mapper = createMapper({ name: 'gw', overrides, rules: compileRules([{ ...rule, ...given }]) })
+  const text = typeof payload === 'string' ? payload : JSON.stringify(payload)
+  return mapper(publish({ topic: 'ce/d7', payload: Buffer.from(text), client: { id: 'c1' } }), '9')
+}
+
+const made = { specversion: '1.0', id: 'own-1', source: '/devices/c1/pump', type: 'com.example.own' }
+
+test('an event that a device has made goes on with its own attributes and data', async (t) => {
+  const payload = '{"specversion":"1.0","id":"own-1","source":"/devices/c1/pump","type":"com.example.own","subject":"s",' +
+    '"time":"2020-01-02T03:04:05Z","datacontenttype":"application/json","dataschema":"urn:x","myext":5,"data":{"v": 1.0}}'
+  t.same(map(payload), {
+    id: 'own-1',
+    source: '/devices/c1/pump',
+    type: 'com.example.own',
+    subject: 's',
+    time: '2020-01-02T03:04:05Z',
+    datacontenttype: 'application/json',
+    dataschema: 'urn:x',
+    extensions: { myext: 5, recordedtime: '2023-11-14T22:13:20.123Z', partitionkey: 'c1', mqttqos: 1, site: 'north' },
+    partitionKey: 'c1',
+    data: Buffer.from('{"v": 1.0}')
+  })
+})
+
+test('what it leaves out is not made up, but for the time', async (t) => {
+  const event = map(` \n${JSON.stringify({ ...made, data_base64: 'AP8=' })}`) as Event
+  t.same(Object.keys(event).sort(), ['data', 'extensions', 'id', 'partitionKey', 'source', 'time', 'type'])
+  t.equal(event.time, '2023-11-14T22:13:20.123Z')
+  t.notOk('recordedtime' in event.extensions)
+  t.same([...event.data], [0, 255])
+})
+
+test('no device speaks for another, orders its events with those of another, or says what the broker says', async (t) => {
+  for (const source of [
+    '/devices/c2', '/devices/c1x', '/devices/c1/../c2', '/devices/c1/%2e%2E/c2', '/devices/c1/.', '/devices/c1/a/..?x', 'x', '/'
+  ]) t.match(map({ ...made, source }), { id: '9', source: '/rule/d7', type: 'of.the.rule' }, source)
+  t.match(map({ ...made, source: '/devices/c1' }), { id: 'own-1' })
+  t.match(map({ ...made, source: '/devices/c1/a..b/c' }), { id: 'own-1' })
+  t.match(map({ ...made, partitionkey: 'c2', site: 'south', mqttqos: 7, recordedtime: 'x', env: 'y' }, {}, { env: 'z' }), {
+    partitionKey: 'c1', extensions: { partitionkey: 'c1', site: 'north', mqttqos: 1, env: 'z' }
+  })
+})
+
+test('what is no valid event is data, or none', async (t) => {
+  for (const payload of [
+    '', '5', 'text', '[]', '{}', '{"specversion":"1.0"}', { ...made, specversion: '0.3' }, { ...made, id: '' }, { ...made, time: 'now' },
+    { ...made, UPPER: 1 }, { ...made, nested: {} }, { ...made, data: 1, data_base64: 'AA==' }, '{"specversion":"1.0",',
+    '{"specversion":"1.0","specversion":"1.0","id":"1","source":"/devices/c1","type":"t"}'
+  ]) {
+    const text = typeof payload === 'string' ? payload : JSON.stringify(payload)
+    t.match(map(payload), { id: '9', type: 'of.the.rule', data: Buffer.from(text) }, text)
+    t.equal(map(payload, { cloudevents: { ...rule.cloudevents!, invalid: 'drop' } }), 'invalid', text)
+  }
+  t.equal(map({ ...made, source: '/x' }, { cloudevents: { trustSource: ['/y'], invalid: 'drop' } }), 'invalid')
+})
+
+test('a filter sees the event that the device has made, and the data in it', async (t) => {
+  const filter = [{ greaterThan: { 'data.v': 1 } }, { exact: { type: 'com.example.own' } }]
+  t.match(map({ ...made, data: { v: 2 } }, { filter }), { id: 'own-1' })
+  t.equal(map({ ...made, data: { v: 1 } }, { filter }), 'filter')
+  t.equal(map({ ...made, v: 2 }, { filter }), 'filter')
+})
+
+test('a source that is no template is a mistake with its place', async (t) => {
+  t.match(compileRule({ ...rule, cloudevents: { trustSource: ['/a', '/{nothing}/*'], invalid: 'data' } }, 0), [
+    { path: ['cloudevents', 'trustSource', 1], reason: /no placeholder/ }
+  ])
+})
