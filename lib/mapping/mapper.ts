@@ -6,6 +6,7 @@
 import { assertExtension, toAttributeString } from '../cloudevent/attributes.ts'
 import type { Event, ExtensionValue, Publish } from '../message.ts'
 import type { DecodedEvent } from '../cloudevent/decode.ts'
+import { isJson } from '../cloudevent/json-grammar.ts'
 import { detectContentType } from './content-type.ts'
 import { readDeviceEvent } from './device-event.ts'
 import type { CompiledRule, EventRules, LeftOut } from './event-rules.ts'
@@ -134,6 +135,8 @@ function takeOver (event: Writable<Event>, own: DecodedEvent): void {
   Object.assign(event, attributes, time !== undefined && { time }, {
     extensions: { ...extensions, ...recorded, ...event.extensions }
   })
+  // In JSON the type goes without saying [CE-JSON 3.1]; in binary mode nothing does.
+  if (own.datacontenttype === undefined && isJson(own.data)) event.datacontenttype = 'application/json'
 }
 
 function parseJson (payload: Buffer): unknown {

@@ -48,6 +48,12 @@ test('what it leaves out is not made up, but for the time', async (t) => {
   t.same([...event.data], [0, 255])
 })
 
+test('data that goes without a type is JSON, also where it is not sent as such [CE-JSON 3.1]', async (t) => {
+  t.match(map({ ...made, data: { v: 1 } }), { datacontenttype: 'application/json', data: Buffer.from('{"v":1}') })
+  t.match(map({ ...made, data: 'text' }), { datacontenttype: 'application/json', data: Buffer.from('"text"') })
+  t.notOk('datacontenttype' in (map(made) as Event), 'no data has no type')
+})
+
 test('no device speaks for another, orders its events with those of another, or says what the broker says', async (t) => {
   for (const source of [
     '/devices/c2', '/devices/c1x', '/devices/c1/../c2', '/devices/c1/%2e%2E/c2', '/devices/c1/.', '/devices/c1/a/..?x', 'x', '/'
