@@ -200,6 +200,11 @@ function checkLimits ({ limits, outbox, delivery, access }: DraftConfig, report:
       found: formatSize(limits.packetBytes), allowed: `less than outbox.maxBytes (${formatSize(outbox.maxBytes)})`
     })
   }
+  if (report.sound(['limits', 'packetBytes'], ['limits', 'inflightBytes']) && limits.packetBytes > limits.inflightBytes) {
+    report.add(['limits', 'inflightBytes'], {
+      found: formatSize(limits.inflightBytes), allowed: `at least limits.packetBytes (${formatSize(limits.packetBytes)})`
+    })
+  }
   if (report.sound(['limits', 'publishTimeout'], ['outbox', 'holdTimeout']) && limits.publishTimeout <= outbox.holdTimeout) {
     report.add(['limits', 'publishTimeout'], {
       found: formatDuration(limits.publishTimeout), allowed: `longer than outbox.holdTimeout (${formatDuration(outbox.holdTimeout)})`

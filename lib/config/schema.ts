@@ -62,7 +62,7 @@ export const configSchema = Type.Object({
       maximum: 65_535
     }),
     inflightBytes: size({
-      description: 'Bytes of packets of all clients that are received and not settled. Beyond it a client that has more than 16 KiB of them under way, or is about to, is not read until there is room.',
+      description: 'Bytes of packets of all clients that are received and not settled. Beyond it a client that has more than 16 KiB of them under way, or is about to, is not read until there is room. At least `packetBytes`.',
       default: '128MiB',
       minimumBytes: 1024 ** 2,
       maximumBytes: 1024 ** 4

@@ -30,25 +30,32 @@ export class InflightBytes {
     return this.#waiting.size
   }
 
-  /** Takes room for a packet; false where there is none, and then `goOn` is called when there may be. */
+  /**
+   * Takes room for a packet; false where there is none, or others wait for it already. Then `goOn` is called when there
+   * may be, and has to ask again at once: nobody behind it gets any before.
+   */
   take (bytes: number, own: number, goOn: () => void): boolean {
-    if (own + bytes > OWN_BYTES && this.#total > 0 && this.#total + bytes > this.max) {
-      this.#waiting.add(goOn)
+    const isNext = this.#waiting.size === 0 || this.#first() === goOn
+    if (own + bytes > OWN_BYTES && this.#total > 0 && (!isNext || this.#total + bytes > this.max)) {
+      this.#waiting.add(goOn) // one that waits keeps its place
       return false
     }
+    this.#waiting.delete(goOn)
     this.#total += bytes
     return true
   }
 
-  /** Gives room back. Who waited longest goes on first. */
+  /** Gives room back. Who waited longest goes on first, so that a large packet is not overtaken for ever. */
   give (bytes: number): void {
     this.#total -= bytes
-    if (this.#waiting.size === 0) return
-    for (const goOn of [...this.#waiting]) {
-      if (this.#total >= this.max) return
-      this.#waiting.delete(goOn)
+    for (let goOn = this.#first(); goOn !== undefined && this.#total < this.max; goOn = this.#first()) {
       goOn()
+      if (this.#first() === goOn) return
     }
+  }
+
+  #first (): (() => void) | undefined {
+    return this.#waiting.values().next().value
   }
 
   /** Does not wait any more. */

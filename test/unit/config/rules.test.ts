@@ -164,6 +164,8 @@ test('each family of addresses has its ports, but for the HTTP server', async (t
 
 test('the bounds fit together', async (t) => {
   t.strictSame(codes({ limits: { packetBytes: '1MiB' }, outbox: { maxBytes: '1MiB' } }), ['limits.packetBytes'])
+  t.strictSame(codes({ limits: { packetBytes: '2MiB', inflightBytes: '1MiB' } }), ['limits.inflightBytes'])
+  t.strictSame(codes({ limits: { packetBytes: '2MiB', inflightBytes: '2MiB' } }), [])
   t.strictSame(codes({ limits: { publishTimeout: 'PT30S' } }), ['limits.publishTimeout'], 'not longer than holdTimeout')
   t.strictSame(codes({ limits: { publishTimeout: 'PT30.001S' } }), [])
   t.strictSame(codes({ delivery: { backoffDelay: 'PT31S' } }), ['delivery.backoffDelay'])
