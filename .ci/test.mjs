@@ -37,7 +37,24 @@ if (coverage !== undefined) {
   console.log(`lines of lib covered: ${coverage} %, floor ${LINE_FLOOR} %`)
   if (!(coverage >= LINE_FLOOR)) problems.push(`coverage is below ${LINE_FLOOR} %`)
 }
+printFailures()
 for (const problem of problems) console.error(`failed: ${problem}`)
 
 console.log(`${count('pass')} passed, ${count('fail')} failed`)
 process.exitCode = problems.length === 0 ? 0 : 1
+
+/** What failed, where and why: of a long log hardly more than the end is looked at. */
+function printFailures () {
+  const subtests = []
+  for (const [at, line] of lines.entries()) {
+    const [, indent, text] = /^( *)(.*)$/.exec(line)
+    const depth = indent.length / 4
+    if (text.startsWith('# Subtest: ')) subtests.splice(depth, Infinity, text.slice('# Subtest: '.length))
+    // One with a time is the sum of what stands in it.
+    if (!text.startsWith('not ok ') || text.includes(' # time=')) continue
+    console.log(`\nnot ok: ${[...subtests.slice(0, depth), text.replace(/^not ok \d+ - /, '')].join(' > ')}`)
+    const details = lines.slice(at + 1, at + 40)
+    const end = details.findIndex((detail) => detail.trim() === '...')
+    for (const detail of details.slice(0, end)) console.log(detail.slice(indent.length, indent.length + 240))
+  }
+}
