@@ -82,6 +82,27 @@ export interface Publish {
 /** A value of a CloudEvents extension attribute [CE 3.1]. */
 export type ExtensionValue = string | number | boolean
 
+/** What the program itself does with an event. Stored beside it; no sink is told. */
+export interface Handling {
+  /** When its publish is answered: at once, or when every sink has taken the event. `stored` unless given. */
+  readonly ack?: 'received' | 'delivered'
+  /** Milliseconds since the epoch; what is not delivered then is not delivered any more [CE expirytime]. */
+  readonly expiresAt?: number
+  /** While it is not delivered, a newer event of the same key makes it irrelevant. */
+  readonly supersede?: string
+  /** No other sink than the one of this name gets it. */
+  readonly only?: string
+  /** It is a dead letter from the beginning, and no sink gets it. */
+  readonly aside?: Aside
+}
+
+/** Why an event cannot be what its rule wants: a field has no value, its transform failed, its data fits no schema. */
+export interface Aside {
+  readonly reason: 'missing' | 'transform' | 'schema'
+  /** One sentence, without payloads. */
+  readonly detail: string
+}
+
 /** A CloudEvent as this program stores and delivers it. Never edited once it is stored. */
 export interface Event {
   /** With `source`, what tells a duplicate: the same over retries, restarts, retransmissions [CE id]. */
@@ -99,6 +120,7 @@ export interface Event {
   readonly partitionKey: string
   /** The payload, byte for byte as the device sent it. */
   readonly data: Buffer
+  readonly handling?: Handling
 }
 
 /** An event with its place in the outbox. */

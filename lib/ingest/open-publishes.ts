@@ -49,7 +49,7 @@ export class OpenPublishes {
   }
 
   /** The outcome of an append that has been started. Never rejects. */
-  add (append: Promise<void>, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
+  add (append: Promise<unknown>, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
     return new Promise((resolve) => {
       const entry: Entry = { startedAt: this.#options.now(), receipt, resolve, followers: [] }
       this.#entries.add(entry)

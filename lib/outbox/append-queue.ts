@@ -14,13 +14,14 @@ export class Append {
   readonly receipt: Receipt | undefined
   readonly storedAt = Date.now()
   readonly ticket: number
-  readonly resolve: () => void
+  readonly resolve: (sequence: number) => void
   readonly reject: (error: MbsError) => void
   /** When it began to wait for room, in milliseconds of the monotonic clock; 0 while it does not. */
   heldSince = 0
 
   constructor (
-    event: Event, receipt: Receipt | undefined, ticket: number, resolve: () => void, reject: (error: MbsError) => void
+    event: Event, receipt: Receipt | undefined, ticket: number, resolve: (sequence: number) => void,
+    reject: (error: MbsError) => void
   ) {
     this.event = event
     this.receipt = receipt

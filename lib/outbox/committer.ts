@@ -112,7 +112,7 @@ export class Committer {
     this.#full = false
   }
 
-  append (event: Event, receipt: Receipt | undefined): Promise<void> {
+  append (event: Event, receipt: Receipt | undefined): Promise<number> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal())
     return new Promise((resolve, reject) => {
       this.#queue.push(new Append(event, receipt, ++this.#tickets, resolve, reject))
@@ -274,7 +274,7 @@ export class Committer {
       const events = appends.map((append, index) => storedEvent(first + index, append))
       this.#options.onCommitted({ first, events, sizes, bytes })
     }
-    for (const append of appends) append.resolve()
+    for (const [index, append] of appends.entries()) append.resolve(first + index)
     for (const write of writes) write.resolve()
     this.#inFlight = []
     this.#settled()

@@ -232,7 +232,7 @@ export class LogOutbox implements Outbox {
 
   // ---- the way in ------------------------------------------------------------------------------------------------
 
-  append (event: Event, receipt?: Receipt): Promise<void> {
+  append (event: Event, receipt?: Receipt): Promise<number> {
     return this.#committer.append(event, receipt)
   }
 

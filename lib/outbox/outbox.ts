@@ -78,11 +78,11 @@ export interface Outbox {
   open (): Promise<Recovery>
 
   /**
-   * Stores an event; resolves when it is durable, in the order of the calls.
+   * Stores an event; resolves with its sequence when it is durable, in the order of the calls.
    * While the outbox is full it waits, at most `holdTimeoutMs`.
    * Rejects with MBS_ERR_OUTBOX_FULL, _WRITE, _TOO_LARGE or _CLOSED: then it must not be acknowledged.
    */
-  append (event: Event, receipt?: Receipt): Promise<void>
+  append (event: Event, receipt?: Receipt): Promise<number>
 
   /** Resolves when every append called before has been settled, well or badly. Never rejects. */
   settled (): Promise<void>

@@ -5,10 +5,12 @@
  *   16 nine u32: lengths of the attributes in UTF-16 units, ABSENT for one that is not there
  *   52 u32 length of the text in bytes   56 the attributes as one UTF-8 text, then the data
  *
+ * What is left of the text behind the attributes says how the event is handled, as JSON; most have nothing there.
+ *
  * One text with lengths beside it is measured half again as fast as JSON, and as exact.
  */
 import { crc32 } from 'node:zlib'
-import type { Event, ExtensionValue } from '../message.ts'
+import type { Event, ExtensionValue, Handling } from '../message.ts'
 
 const LENGTHS_AT = 16
 const TEXT_LENGTH_AT = 52
@@ -19,13 +21,18 @@ const ABSENT = 0xffff_ffff
 export function recordBound (event: Event, extensions: string): number {
   const units = event.id.length + event.source.length + event.type.length + (event.subject?.length ?? 0) +
     event.time.length + (event.datacontenttype?.length ?? 0) + (event.dataschema?.length ?? 0) +
-    event.partitionKey.length + extensions.length
+    event.partitionKey.length + extensions.length + handlingText(event).length
   return TEXT_AT + 3 * units + event.data.length
 }
 
 /** The extension attributes as they stand in a record. */
 export function extensionsText (event: Event): string {
   return JSON.stringify(event.extensions)
+}
+
+/** What stands behind them. */
+function handlingText ({ handling }: Event): string {
+  return handling === undefined ? '' : JSON.stringify(handling)
 }
 
 /**
@@ -35,7 +42,7 @@ export function extensionsText (event: Event): string {
 export function writeRecord (target: Buffer, at: number, storedAt: number, event: Event, extensions: string): number {
   const { id, source, type, subject, time, datacontenttype, dataschema, partitionKey, data } = event
   const text = id + source + type + (subject ?? '') + time + (datacontenttype ?? '') + (dataschema ?? '') +
-    partitionKey + extensions
+    partitionKey + extensions + handlingText(event)
   const lengths = at + LENGTHS_AT
   target.writeUInt32LE(id.length, lengths)
   target.writeUInt32LE(source.length, lengths + 4)
@@ -92,6 +99,7 @@ export function readRecord (source: Buffer, at: number, length: number): EventRe
   const dataschema = next()
   const partitionKey = next() ?? ''
   const extensions = JSON.parse(next() ?? '{}') as Record<string, ExtensionValue>
+  const handling = textAt === text.length ? undefined : JSON.parse(text.slice(textAt)) as Handling
   const event: Event = {
     id,
     source: ceSource,
@@ -102,7 +110,8 @@ export function readRecord (source: Buffer, at: number, length: number): EventRe
     ...(dataschema === undefined ? undefined : { dataschema }),
     extensions,
     partitionKey,
-    data: source.subarray(dataAt, at + length)
+    data: source.subarray(dataAt, at + length),
+    ...(handling === undefined ? undefined : { handling })
   }
   return { storedAt: source.readDoubleLE(at + 8), event }
 }

@@ -50,7 +50,7 @@ export function outboxContract (name: string, create: OutboxFactory): void {
       eventOf(4, { subject: '', datacontenttype: '' }),
       eventOf(5, { data: Buffer.alloc(3 * 1024 * 1024, 7) })
     ]
-    await Promise.all(events.map((event) => outbox.append(event)))
+    t.same(await Promise.all(events.map((event) => outbox.append(event))), events.map((_, index) => index + 1))
     const page = await outbox.read(1, ALL)
     t.same(page.events.map(({ event }) => event), events)
     for (const [index, { event }] of page.events.entries()) {

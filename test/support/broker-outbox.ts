@@ -5,7 +5,7 @@ import type { Receipt } from '../../lib/outbox/outbox.ts'
 interface Append {
   readonly event: Event
   readonly receipt: Receipt | undefined
-  readonly resolve: () => void
+  readonly resolve: (sequence: number) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -22,7 +22,7 @@ export class ScriptedOutbox {
   #waiting: Append[] = []
   #watchers: Array<{ count: number, resolve: () => void }> = []
 
-  append (event: Event, receipt?: Receipt): Promise<void> {
+  append (event: Event, receipt?: Receipt): Promise<number> {
     return new Promise((resolve, reject) => {
       const append = { event, receipt, resolve, reject }
       this.appends.push(append)
@@ -42,8 +42,7 @@ export class ScriptedOutbox {
   /** Stores the oldest ones that wait. */
   release (count = Infinity): void {
     for (const append of this.#waiting.splice(0, count)) {
-      this.stored.push(append.event)
-      append.resolve()
+      append.resolve(this.stored.push(append.event))
     }
   }
 

@@ -120,7 +120,7 @@ export async function createRig (t: Test, options: RigOptions = {}): Promise<Rig
     lines,
     async append (key, count = 1) {
       const ids: string[] = []
-      const stored: Array<Promise<void>> = []
+      const stored: Array<Promise<number>> = []
       for (let i = 0; i < count; i++) {
         const number = numbers.get(key) ?? 0
         numbers.set(key, number + 1)

@@ -42,7 +42,7 @@ export function letterOf (sequence: number, overrides: Partial<DeadLetter> = {})
 
 /** Appends the events `from` to `to`, both included, at once. */
 export async function appendAll (outbox: Outbox, from: number, to: number): Promise<void> {
-  const appends: Array<Promise<void>> = []
+  const appends: Array<Promise<number>> = []
   for (let number = from; number <= to; number++) appends.push(outbox.append(eventOf(number)))
   await Promise.all(appends)
 }

@@ -140,3 +140,20 @@ void test('the end of a cursor lies behind its highest delivered sequence', asyn
   t.equal(cursorEnd({ lowest: 10, beyond: Uint8Array.of(0b10) }), 12)
   t.equal(cursorEnd({ lowest: 10, beyond: Uint8Array.of(1, 0b1000_0000, 0) }), 26)
 })
+
+void test('a block gives back how an event is handled, and one without that as it was', async (t) => {
+  const writer = new BlockWriter()
+  const aside = { reason: 'schema', detail: 'temperature: "ä" is no number 🙂' } as const
+  const events = [
+    eventOf(1, { handling: { expiresAt: 1_700_000_000_000, supersede: 'raum-ü', aside, only: 'archive' } }),
+    eventOf(2),
+    eventOf(3, { handling: { ack: 'delivered' }, extensions: {}, data: Buffer.alloc(0) })
+  ]
+  for (const event of events) writer.add(1, event)
+  const { value, sizes } = writer.finish()
+  t.equal(value.length, 1 + sizes.reduce((sum, size) => sum + size, 0))
+  const block = new BlockReader({ first: 1, offset: 0, count: 3, bytes: value.length }, value)
+  t.same(events.map(() => block.next()?.event), events)
+  const letter = letterOf(7, { stored: { sequence: 7, storedAt: 3, event: events[0]! } })
+  t.same(decodeDeadLetter(encodeDeadLetter(letter)), letter)
+})
