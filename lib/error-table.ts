@@ -303,6 +303,10 @@ export const table = {
     message: 'The event of {bytes} bytes is larger than the whole outbox may be (outbox.maxBytes, {maxBytes}).',
     help: 'Raise outbox.maxBytes well above limits.packetBytes.'
   },
+  MBS_ERR_OUTBOX_DEAD_LETTERS: {
+    message: 'The event is one to set aside, and dead letters fill {bytes} bytes, a quarter of the outbox; the publish was not acknowledged.',
+    help: 'See with outbox dead-letters what is wrong with these events, mend their rule or their device, then requeue or discard them.'
+  },
   MBS_ERR_OUTBOX_EVENT: {
     message: 'The event cannot be written to the outbox: {reason}; the publish was not acknowledged.',
     help: 'This is a defect of the program: please report it with the topic and the configuration.'

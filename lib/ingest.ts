@@ -2,16 +2,18 @@
  * THE publish path: map -> append -> outcome. What a rule leaves out is answered and not appended. Who reads one file
  * of this program reads this one.
  *
- * Invariants: `stored` is said after the event is durable, and never before; appends are started in the order of the
- * calls, so that the events of a device are stored in the order in which it sent them; every call has an outcome within
- * a bound. It never throws and never rejects: the broker's hook cannot bear either.
+ * Invariants: `stored` is said after the event is durable, and never before, unless its rule says `ack: received`;
+ * appends are started in the order of the calls, so that the events of a device are stored in the order in which it
+ * sent them; every call has an outcome within a bound. It never throws and never rejects: the broker's hook cannot bear
+ * either.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createError, reasonOf, type MbsError } from './errors.ts'
+import { AnswerOrder } from './ingest/answer-order.ts'
 import { EventIds } from './ingest/event-ids.ts'
-import { OpenPublishes, type IngestOutcome } from './ingest/open-publishes.ts'
+import { OpenPublishes, toMbsError, type IngestOutcome } from './ingest/open-publishes.ts'
 import { Retransmissions, type RememberedReceipt } from './ingest/retransmissions.ts'
-import type { Event, Publish } from './message.ts'
+import type { Aside, Event, Publish } from './message.ts'
 import type { Outbox, Receipt } from './outbox/outbox.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
@@ -21,6 +23,12 @@ export interface IngestOptions {
   /** Makes the event of a publish, or says why it has none. @param id the event's id */
   readonly map: (publish: Publish, id: string) => Event | LeftOut
   readonly outbox: Pick<Outbox, 'append'>
+  /** False while the outbox is full or fails: nothing is answered before it is stored then. */
+  readonly isReady: () => boolean
+  /** Resolves when every sink is done with a stored event. */
+  readonly settled: (sequence: number) => Promise<void>
+  /** Told of events that are stored and set aside. */
+  readonly setAside: (sequence: number, reason: Aside['reason']) => void
   /** What opening the outbox found, oldest first. */
   readonly receipts: readonly Receipt[]
   /** How many publishes are remembered, to recognize retransmissions. */
@@ -55,36 +63,60 @@ export function createIngest (options: IngestOptions): Ingest {
 /** Why a publish becomes no event: a rule drops its topic, its filter keeps it out, or it wants a CloudEvent. */
 export type LeftOut = 'drop' | 'filter' | 'invalid'
 
+/** What may be acknowledged before it is stored; in bytes, of the events as they are reckoned here. */
+const MAX_EARLY_BYTES = 8 * 1024 * 1024
+const EARLY_OVERHEAD_BYTES = 512
+/** So many events are known for which publishes wait until they are delivered. */
+const MAX_UNDELIVERED = 65_536
+
 class PublishPath implements Ingest {
   readonly #options: IngestOptions
   readonly #open: OpenPublishes
+  /** Those that wait for more than their append: nothing of another client waits behind them. */
+  readonly #awaiting: OpenPublishes
+  readonly #order = new AnswerOrder<IngestOutcome>()
   readonly #ids = new EventIds()
   readonly #retransmissions: Retransmissions
   /** Aborted when nothing is to be tried again. */
   readonly #quiet = new AbortController()
   readonly #wills = new Set<Promise<IngestOutcome>>()
   #waitingWills = 0
+  /** Events whose publishes wait until they are delivered, by their ids. */
+  readonly #undelivered = new Map<string, Promise<void>>()
+  /** End the waiting of each of them. */
+  readonly #giveUps = new Set<() => void>()
+  /** Appends whose publishes have been answered already, and what they hold. */
+  readonly #early = new Set<Promise<void>>()
+  #earlyBytes = 0
   #closed = false
 
   constructor (options: IngestOptions) {
     const { publishTimeoutMs, now, telemetry, receipts, receiptLimit } = options
     this.#options = options
     this.#retransmissions = new Retransmissions({ limit: receiptLimit, receipts, ids: this.#ids })
-    this.#open = new OpenPublishes({
+    const open = {
       timeoutMs: publishTimeoutMs,
       now,
-      stored: (receipt, seconds) => {
+      stored: (receipt: RememberedReceipt | undefined, seconds: number) => {
         telemetry.publishStored(seconds)
         if (receipt !== undefined) this.#retransmissions.answered(receipt)
       }
-    })
+    }
+    this.#open = new OpenPublishes(open)
+    this.#awaiting = new OpenPublishes(open)
   }
 
   get open (): number {
-    return this.#open.size + this.#waitingWills
+    return this.#open.size + this.#awaiting.size + this.#early.size + this.#waitingWills
   }
 
   publish (publish: Publish): Promise<IngestOutcome> {
+    const outcome = this.#publish(publish)
+    // Wills have no answer.
+    return publish.will || !this.#order.has(publish.client.id) ? outcome : this.#order.after(publish.client.id, outcome)
+  }
+
+  #publish (publish: Publish): Promise<IngestOutcome> {
     if (this.#closed) return Promise.resolve(refused(createError('MBS_ERR_INGEST_CLOSING')))
     this.#options.telemetry.publishReceived(publish.qos)
     try {
@@ -102,8 +134,13 @@ class PublishPath implements Ingest {
 
   async quiesce (): Promise<void> {
     this.#quiet.abort()
+    // Its device sends it again; delivery may take days.
+    for (const giveUp of this.#giveUps) giveUp()
+    this.#giveUps.clear()
     await Promise.all(this.#wills)
     await this.#open.settled()
+    await this.#awaiting.settled()
+    await Promise.all(this.#early)
   }
 
   async close (): Promise<void> {
@@ -111,12 +148,75 @@ class PublishPath implements Ingest {
     this.#closed = true
   }
 
+  /** Stores an event; its publish is answered when its rule says so. */
   #append (event: Event, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
-    try {
-      return this.#open.add(this.#options.outbox.append(event, receipt), receipt)
-    } catch (error) {
-      return this.#open.add(Promise.reject(error), receipt)
+    // Without a receipt, nobody waits for an answer.
+    const ack = receipt === undefined ? undefined : event.handling?.ack
+    switch (ack) {
+      case undefined: return this.#open.add(this.#store(event, receipt), receipt)
+      case 'delivered': return this.#delivered(event, receipt as RememberedReceipt)
+      case 'received': return this.#received(event, receipt as RememberedReceipt)
     }
+  }
+
+  #store (event: Event, receipt: RememberedReceipt | undefined): Promise<number> {
+    try {
+      const stored = this.#options.outbox.append(event, receipt)
+      const { aside } = event.handling ?? {}
+      if (aside === undefined) return stored
+      return stored.then((sequence) => {
+        this.#options.setAside(sequence, aside.reason)
+        return sequence
+      })
+    } catch (error) {
+      return Promise.reject(toMbsError(error))
+    }
+  }
+
+  /** Answered when every sink is done with it. A retransmission waits for the event of the first time. */
+  #delivered (event: Event, receipt: RememberedReceipt): Promise<IngestOutcome> {
+    const { eventId, clientId } = receipt
+    let delivered = this.#undelivered.get(eventId)
+    if (delivered === undefined) {
+      delivered = this.#store(event, receipt).then((sequence) => this.#untilDelivered(sequence))
+      if (this.#undelivered.size < MAX_UNDELIVERED) this.#undelivered.set(eventId, delivered)
+      const forget = (): void => { this.#undelivered.delete(eventId) }
+      delivered.then(forget, forget)
+    }
+    const outcome = this.#awaiting.add(delivered, receipt)
+    return this.#order.has(clientId) ? outcome : this.#order.after(clientId, outcome)
+  }
+
+  #untilDelivered (sequence: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => { reject(createError('MBS_ERR_INGEST_CLOSING')) }
+      if (this.#quiet.signal.aborted) return giveUp()
+      this.#giveUps.add(giveUp)
+      void this.#options.settled(sequence).then(() => {
+        this.#giveUps.delete(giveUp)
+        resolve()
+      })
+    })
+  }
+
+  /** Answered at once, while little waits and the outbox takes it; otherwise when it is stored. */
+  #received (event: Event, receipt: RememberedReceipt): Promise<IngestOutcome> {
+    const { isReady, telemetry, now } = this.#options
+    const bytes = EARLY_OVERHEAD_BYTES + event.data.length
+    const stored = this.#store(event, receipt)
+    if (!isReady() || this.#earlyBytes + bytes > MAX_EARLY_BYTES) return this.#open.add(stored, receipt)
+    const startedAt = now()
+    this.#earlyBytes += bytes
+    const settled = stored.then(
+      () => { telemetry.publishStored((now() - startedAt) / 1000) },
+      (error: unknown) => { telemetry.publishLost(toMbsError(error), { client: receipt.clientId }) }
+    ).then(() => {
+      this.#earlyBytes -= bytes
+      this.#early.delete(settled)
+    })
+    this.#early.add(settled)
+    this.#retransmissions.answered(receipt)
+    return this.#open.behind()
   }
 
   #leaveOut (reason: LeftOut): Promise<IngestOutcome> {

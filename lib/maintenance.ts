@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import type { Config } from './config/schema.ts'
 import { Cursor } from './delivery/cursor.ts'
 import { createError } from './errors.ts'
-import type { DeadLetter } from './message.ts'
+import type { DeadLetter, Event } from './message.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import { createOutbox, outboxDirectory, SINK_NAME } from './parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
@@ -59,11 +59,12 @@ export async function readDeadLetters (config: Config, visit: (letter: DeadLette
 export async function requeueDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<number> {
   return await withOutbox(config, async (outbox) => {
     let count = 0
-    for await (const { stored } of lettersOf(outbox)) {
-      if (sequences !== undefined && !sequences.has(stored.sequence)) continue
+    for await (const letter of lettersOf(outbox)) {
+      const { sequence } = letter.stored
+      if (sequences !== undefined && !sequences.has(sequence)) continue
       // Stored again before the letter goes: a crash in between leaves both, and never neither.
-      await outbox.append(stored.event)
-      await outbox.deleteDeadLetters([stored.sequence])
+      await outbox.append(requeued(letter, [SINK_NAME]))
+      await outbox.deleteDeadLetters([{ sequence, sink: letter.sink }])
       count++
     }
     return count
@@ -79,13 +80,22 @@ export async function requeueDeadLetters (config: Config, sequences?: ReadonlySe
 export async function discardDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<number> {
   return await withOutbox(config, async (outbox) => {
     let count = 0
-    for await (const { stored: { sequence } } of lettersOf(outbox)) {
+    for await (const { stored: { sequence }, sink } of lettersOf(outbox)) {
       if (sequences !== undefined && !sequences.has(sequence)) continue
-      await outbox.deleteDeadLetters([sequence])
+      await outbox.deleteDeadLetters([{ sequence, sink }])
       count++
     }
     return count
   })
+}
+
+/**
+ * The event of a dead letter as it is stored again: for the sink that did not take it, where there is still one of this
+ * name, and for all otherwise. What would keep it from being delivered now is left off: somebody asks for it.
+ */
+function requeued ({ stored: { event }, sink }: DeadLetter, sinks: readonly string[]): Event {
+  const { handling: _, ...rest } = event
+  return sinks.includes(sink) && sinks.length > 1 ? { ...rest, handling: { only: sink } } : rest
 }
 
 async function * lettersOf (outbox: Outbox): AsyncGenerator<DeadLetter> {

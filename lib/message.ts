@@ -132,16 +132,28 @@ export interface StoredEvent {
   readonly event: Event
 }
 
-/** How an event that no sink took was set aside. */
+/** Names a dead letter: an event is one for each sink that did not take it. */
+export interface LetterId {
+  readonly sequence: number
+  /** The name of the sink; `mapping` where no sink was asked. */
+  readonly sink: string
+}
+
+/** How an event that a sink did not take was set aside. */
 export interface DeadLetter {
   readonly stored: StoredEvent
-  /** `answer`: the sink refused it; `attempts`: it failed while others succeeded, until none were left. */
-  readonly reason: 'answer' | 'attempts'
+  /** The name of the sink; `mapping` where no sink was asked. */
+  readonly sink: string
+  /**
+   * `answer`: the sink refused it; `attempts`: it failed while others succeeded, until none were left; the others: it
+   * cannot be what its rule wants.
+   */
+  readonly reason: 'answer' | 'attempts' | Aside['reason']
   /** How often it was tried in all, counted attempts or not. */
   readonly attempts: number
   /** The HTTP status of the last answer; 500 where there was none, as Knative's dispatcher says. */
   readonly code: number
-  /** Where it was refused: the URL of the sink. */
+  /** Where it was refused: the URL of the sink, or `mapping`. */
   readonly destination: string
   /** The beginning of the last answer's body, or the network error; at most 768 bytes. */
   readonly data: Buffer

@@ -15,7 +15,7 @@ import { loadConfig, type LoadOptions } from './config/load.ts'
 import { readPermissions } from './config/permissions-file.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { readUsersFile } from './config/users-file.ts'
-import { Dispatcher } from './delivery/dispatcher.ts'
+import { Deliveries } from './delivery/deliveries.ts'
 import { createError, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
@@ -23,7 +23,7 @@ import { InflightBytes } from './listener/inflight-bytes.ts'
 import { Listener } from './listener/listener.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
-  caTexts, createDeadLetterSink, createEventMapper, createOutbox, createSink, readCa, transportOf
+  caTexts, createDeadLetterSink, createEventMapper, createOutbox, createSink, readCa, SINK_NAME, transportOf
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import type { Sink } from './sink/sink.ts'
@@ -52,6 +52,9 @@ const NOTHING_KEPT = {
   persistentSessions: 0, queuedMessages: 0, queuedBytes: 0, retainedMessages: 0, retainedBytes: 0, subscriptionBytes: 0
 }
 
+/** While there is no delivery, nothing is delivered. */
+const NEVER = new Promise<never>(() => {})
+
 type Phase = 'new' | 'started' | 'draining' | 'closed'
 
 export class Source {
@@ -66,7 +69,7 @@ export class Source {
   readonly #sink: Sink | undefined
   readonly #deadLetterSink: Sink | undefined
   readonly #inflight: InflightBytes
-  #dispatcher: Dispatcher | undefined
+  #deliveries: Deliveries | undefined
   #ingest: Ingest | undefined
   #broker: Broker | undefined
   #listeners: Listener[] = []
@@ -99,7 +102,7 @@ export class Source {
         started: () => this.#phase !== 'new',
         draining: () => this.#phase === 'draining' || this.#phase === 'closed',
         outbox: () => this.#outbox.stats(),
-        sink: () => ({ configured: this.#sink !== undefined, state: this.#dispatcher?.state ?? 'none' })
+        sinks: () => this.#deliveries?.states() ?? new Map()
       }
     })
   }
@@ -160,6 +163,9 @@ export class Source {
       this.#ingest = createIngest({
         map: createEventMapper(this.config),
         outbox: this.#outbox,
+        isReady: () => this.#outbox.stats().status === 'ready',
+        settled: (sequence) => this.#deliveries?.settled(sequence) ?? NEVER,
+        setAside: (sequence, reason) => { this.#deliveries?.setAside(sequence, reason) },
         receipts,
         receiptLimit: this.config.outbox.receipts,
         publishTimeoutMs: this.config.limits.publishTimeout,
@@ -183,16 +189,14 @@ export class Source {
   async #startDelivery (): Promise<void> {
     const { delivery } = this.config
     const sink = this.#sink
-    if (sink === undefined) {
+    if (sink !== undefined) {
+      await this.#watchCa(sink, this.config.sink.ca, caTexts(this.config.sink))
+      await this.#watchCa(this.#deadLetterSink, delivery.deadLetterSink?.ca, [])
+      this.#telemetry.sinkConfigured({ sink: sink.name, destination: sink.destination })
+    } else {
       this.#telemetry.sinkMissing()
-      return
     }
-    await this.#watchCa(sink, this.config.sink.ca, caTexts(this.config.sink))
-    await this.#watchCa(this.#deadLetterSink, delivery.deadLetterSink?.ca, [])
-    this.#telemetry.sinkConfigured({ sink: sink.name, destination: sink.destination })
-    this.#dispatcher = new Dispatcher({
-      outbox: this.#outbox,
-      sink,
+    const settings = {
       ...(this.#deadLetterSink === undefined ? {} : { deadLetterSink: this.#deadLetterSink }),
       concurrency: delivery.concurrency,
       retry: delivery.retry,
@@ -202,16 +206,23 @@ export class Source {
       retryAfterMaxMs: delivery.retryAfterMax,
       checkpointMs: delivery.checkpoint,
       deadLetterKeep: delivery.deadLetterKeep,
+      supersede: this.config.events.rules.some(({ supersede }) => supersede !== undefined),
+      sampledrate: true
+    }
+    this.#deliveries = new Deliveries({
+      outbox: this.#outbox,
+      sinks: sink === undefined ? [] : [{ ...settings, sink }],
+      awaited: sink === undefined ? [SINK_NAME] : [],
+      mappingDeadLetters: settings,
       telemetry: this.#telemetry
     })
-    await this.#dispatcher.start()
+    await this.#deliveries.start()
   }
 
   #observe (ingest: Ingest): void {
     this.#telemetry.observe({
       outbox: () => this.#outbox.stats(),
-      oldestStoredAt: () => this.#dispatcher?.oldestStoredAt(),
-      delivery: () => this.#dispatcher?.stats() ?? { waiting: this.#outbox.stats().events, inFlight: 0 },
+      delivery: () => this.#deliveries?.stats() ?? new Map(),
       openPublishes: () => ingest.open,
       inflightBytes: () => this.#inflight.total,
       broker: () => this.#broker?.stats() ?? NOTHING_KEPT
@@ -319,7 +330,7 @@ export class Source {
     await this.#broker?.close()
     await Promise.all(this.#listeners.map(async (listener) => { await listener.close() }))
     await this.#ingest?.close()
-    await this.#dispatcher?.close(this.config.delivery.grace)
+    await this.#deliveries?.close(this.config.delivery.grace)
     await this.#sink?.close()
     await this.#deadLetterSink?.close()
     await this.#outbox.close()

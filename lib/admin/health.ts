@@ -11,14 +11,12 @@ export interface HealthState {
   /** True from the beginning of the shutdown on. */
   draining (): boolean
   outbox (): OutboxStats
-  sink (): SinkHealth
+  /** How each sink is, by name. */
+  sinks (): ReadonlyMap<string, SinkHealth>
 }
 
-/** How the sink is: `down` while it is probed, `recovering` while it is paced, `none` where there is none. */
-export interface SinkHealth {
-  readonly configured: boolean
-  readonly state: 'up' | 'down' | 'recovering' | 'none'
-}
+/** `down` while it is probed, `recovering` while it is paced, `none` while its address is not known. */
+export type SinkHealth = 'up' | 'down' | 'recovering' | 'none'
 
 /** The body of an answer. `reason` says why the status is not `ok`. */
 export interface Health {
@@ -57,7 +55,8 @@ export function readiness (state: HealthState): Health {
   const started = state.started()
   const draining = state.draining()
   const outbox = state.outbox()
-  return health({ started, draining, outbox, sink: state.sink() }, notReady(started, draining, outbox.status))
+  const sinks = Object.fromEntries(state.sinks())
+  return health({ started, draining, outbox, sinks }, notReady(started, draining, outbox.status))
 }
 
 function notReady (started: boolean, draining: boolean, outbox: OutboxStatus): string | undefined {

@@ -48,6 +48,11 @@ const rule = Type.Object({
     allowed: 'a list of filters: exact, prefix, suffix, all, any, not, greaterThan, lessThan',
     example: [{ greaterThan: { 'data.temperature': 20 } }]
   })),
+  supersede: template('While an event is not delivered, a newer one with the same key makes it irrelevant, and only the newest is sent; `sampledrate` says for how many it stands.', '{device}'),
+  ack: oneOf(['stored', 'received', 'delivered'], {
+    description: 'When a publish at QoS 1 or 2 is acknowledged. `stored`: the event is on disk; `received`: at once, and what is not stored yet is lost in a crash; `delivered`: every sink has the event, or it is a dead letter.',
+    default: 'stored'
+  }),
   cloudevents: optionalSection('Takes payloads for CloudEvents that the device has made, in structured JSON, and passes them on with their own attributes.', {
     trustSource: texts({
       description: 'The `source` that a device may claim: texts with placeholders, with `*` at the end for anything that begins like this.',

@@ -1,7 +1,7 @@
 /**
  * One attempt to send one event, between the dispatcher and a sink. Nothing in here retries.
  */
-import type { Event } from '../message.ts'
+import type { Event, StoredEvent } from '../message.ts'
 import type { Outcome, Sink } from '../sink/sink.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
@@ -27,4 +27,9 @@ export function describe (outcome: Outcome): string {
     case 'network': return outcome.reason
     case 'aborted': return 'aborted'
   }
+}
+
+/** What a log line says of an event. */
+export function fieldsOf ({ sequence, event: { id, source, partitionKey } }: StoredEvent) {
+  return { sequence, id, source, partitionKey }
 }

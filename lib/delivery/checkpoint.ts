@@ -13,22 +13,21 @@ export interface CheckpointOptions {
   readonly outbox: Outbox
   /** The name of the sink, which is the name of the cursor. */
   readonly sink: string
+  /** The saved cursor stands here: nothing before it is needed by this sink. */
+  readonly saved: (lowest: number) => Promise<void>
+  /** Told of every event that the sink, or the dead letters, have, or that it is not to get. */
+  readonly onPassed: (from: number, to: number) => void
   readonly telemetry: Telemetry
 }
 
 export class Checkpoint {
-  readonly #outbox: Outbox
-  readonly #sink: string
-  readonly #telemetry: Telemetry
+  readonly #options: CheckpointOptions
   #cursor = new Cursor()
   #unsaved = 0
-  #trimmed = 0
   #saving: Promise<void> | undefined
 
   constructor (options: CheckpointOptions) {
-    this.#outbox = options.outbox
-    this.#sink = options.sink
-    this.#telemetry = options.telemetry
+    this.#options = options
   }
 
   get cursor (): Cursor {
@@ -37,12 +36,14 @@ export class Checkpoint {
 
   /** Begins where the sink left off. Rejects as `outbox.loadCursor` does. */
   async load (): Promise<void> {
-    this.#cursor = new Cursor(await this.#outbox.loadCursor(this.#sink))
+    const { outbox, sink } = this.#options
+    this.#cursor = new Cursor(await outbox.loadCursor(sink))
   }
 
-  /** The sink, or the dead letters, have this event; or it is lost. */
+  /** The sink, or the dead letters, have this event; or it is not to be sent; or it is lost. */
   passed (sequence: number): void {
     this.#cursor.add(sequence)
+    this.#options.onPassed(sequence, sequence + 1)
     if (++this.#unsaved >= UNSAVED_EVENTS && this.#saving === undefined) void this.save()
   }
 
@@ -50,10 +51,11 @@ export class Checkpoint {
   passedRange (from: number, to: number): void {
     if (to <= from) return
     this.#cursor.addRange(from, to)
+    this.#options.onPassed(from, to)
     this.#unsaved++
   }
 
-  /** Saves what has changed and frees what nobody needs. Never rejects; what fails is tried again at the next save. */
+  /** Saves what has changed. Never rejects; what fails is tried again at the next save. */
   save (): Promise<void> {
     this.#saving ??= this.#save().finally(() => { this.#saving = undefined })
     return this.#saving
@@ -67,18 +69,16 @@ export class Checkpoint {
 
   async #save (): Promise<void> {
     if (this.#unsaved === 0) return
+    const { outbox, sink, saved, telemetry } = this.#options
     const unsaved = this.#unsaved
     const state = this.#cursor.state()
     this.#unsaved = 0
     try {
-      await this.#outbox.saveCursor(this.#sink, state)
-      if (state.lowest > this.#trimmed) {
-        await this.#outbox.trim(state.lowest)
-        this.#trimmed = state.lowest
-      }
+      await outbox.saveCursor(sink, state)
+      await saved(state.lowest)
     } catch (error) {
       this.#unsaved += unsaved
-      this.#telemetry.unexpected(error, 'save the cursor')
+      telemetry.unexpected(error, 'save the cursor')
     }
   }
 }

@@ -43,3 +43,10 @@ export function sleep (clock: Clock, delayMs: number, signal: AbortSignal): Prom
     signal.addEventListener('abort', onAbort, { once: true })
   })
 }
+
+/** Resolves when the promise does, or when the time is up. */
+export async function within (clock: Clock, timeoutMs: number, promise: Promise<unknown>): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([promise, sleep(clock, timeoutMs, over.signal)])
+  over.abort()
+}

@@ -4,7 +4,7 @@
  *
  * Invariant: a dead letter that has not been forwarded is never deleted.
  */
-import type { DeadLetter, Event, StoredEvent } from '../message.ts'
+import type { DeadLetter, Event, LetterId, StoredEvent } from '../message.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Outcome, Sink } from '../sink/sink.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -22,6 +22,9 @@ const DATA_BYTES = 768
 
 export interface DeadLettersOptions {
   readonly outbox: Outbox
+  /** The sink whose dead letters these are. */
+  readonly of: string
+  /** Where they are forwarded to. */
   readonly sink: Sink | undefined
   readonly backoff: Backoff
   readonly retryAfterMaxMs: number
@@ -63,8 +66,8 @@ export class DeadLetters {
    * @returns false when the signal ended it before that: then the event must not be passed
    */
   async keep (undeliverable: Undeliverable): Promise<boolean> {
-    const { outbox, telemetry, clock, signal, sink } = this.#options
-    const letter = deadLetter(undeliverable, clock.wallNow())
+    const { outbox, telemetry, clock, signal, of } = this.#options
+    const letter = deadLetter(of, undeliverable, clock.wallNow())
     for (;;) {
       try {
         await outbox.putDeadLetter(letter)
@@ -75,13 +78,17 @@ export class DeadLetters {
         await sleep(clock, RETRY_MS, signal)
       }
     }
-    // It may have been one before, and forwarded, when a crash came before the cursor was saved.
-    this.#forwarded.delete(letter.stored.sequence)
-    if (sink !== undefined) {
-      this.#pending.push(letter.stored.sequence)
-      this.#wake?.()
-    }
+    this.kept(letter.stored.sequence)
     return true
+  }
+
+  /** The outbox has kept this one; it is forwarded in its turn. */
+  kept (sequence: number): void {
+    // It may have been one before, and forwarded, when a crash came before the cursor was saved.
+    this.#forwarded.delete(sequence)
+    if (this.#options.sink === undefined) return
+    this.#pending.push(sequence)
+    this.#wake?.()
   }
 
   /** Forwards dead letters, those of earlier runs first, until the signal is aborted. Never rejects. */
@@ -110,7 +117,7 @@ export class DeadLetters {
 
   /** Finds what an earlier run kept and did not forward. Reads in pages and remembers numbers only. */
   async #search (): Promise<void> {
-    const { outbox } = this.#options
+    const { outbox, of } = this.#options
     const found: number[] = []
     for (let from = 0; ;) {
       const page = await this.#persist(() => outbox.readDeadLetters(from, PAGE))
@@ -120,7 +127,7 @@ export class DeadLetters {
       for (const letter of page) {
         const { sequence } = letter.stored
         from = sequence + 1
-        if (known.has(sequence)) continue
+        if (letter.sink !== of || known.has(sequence)) continue
         if (letter.forwardedAt === undefined) found.push(sequence)
         else this.#forwarded.add(sequence)
       }
@@ -131,10 +138,10 @@ export class DeadLetters {
 
   /** @returns true when there is nothing more to do for this one */
   async #forward (sink: Sink, sequence: number): Promise<boolean> {
-    const { outbox, telemetry, clock, random, signal, abort, backoff } = this.#options
+    const { outbox, telemetry, clock, random, signal, abort, backoff, of } = this.#options
     const page = await this.#persist(() => outbox.readDeadLetters(sequence, { events: 1, bytes: 1 }))
-    const letter = page?.[0]
-    if (letter === undefined || letter.stored.sequence !== sequence) return page !== undefined
+    const letter = page?.find((one) => one.stored.sequence === sequence && one.sink === of)
+    if (letter === undefined) return page !== undefined
     const event = forwardedEvent(letter)
     for (let retry = 0; !signal.aborted; retry++) {
       const outcome = await send(sink, event, abort, telemetry)
@@ -156,12 +163,12 @@ export class DeadLetters {
   }
 
   async #deleteForwarded (): Promise<void> {
-    const { outbox, keep } = this.#options
-    const oldest: number[] = []
+    const { outbox, keep, of } = this.#options
+    const oldest: LetterId[] = []
     for (const sequence of this.#forwarded) {
       if (this.#forwarded.size <= keep) break
       this.#forwarded.delete(sequence)
-      oldest.push(sequence)
+      oldest.push({ sequence, sink: of })
     }
     if (oldest.length > 0) await this.#persist(() => outbox.deleteDeadLetters(oldest))
   }
@@ -205,11 +212,12 @@ export function forwardedEvent (letter: DeadLetter): Event {
   return { ...event, extensions }
 }
 
-function deadLetter (undeliverable: Undeliverable, diedAt: number): DeadLetter {
+function deadLetter (of: string, undeliverable: Undeliverable, diedAt: number): DeadLetter {
   const { stored, reason, attempts, destination, outcome } = undeliverable
   const data = outcome.kind === 'answer' ? outcome.body : Buffer.from(describe(outcome))
   return {
     stored,
+    sink: of,
     reason,
     attempts,
     code: outcome.kind === 'answer' ? outcome.status : 500,

@@ -12,16 +12,18 @@
 import { setMaxListeners } from 'node:events'
 import type { StoredEvent } from '../message.ts'
 import type { Outcome } from '../sink/sink.ts'
-import { describe, send } from './attempt.ts'
+import { describe, fieldsOf, send } from './attempt.ts'
 import { Checkpoint } from './checkpoint.ts'
 import { classify } from './classify.ts'
-import { sleep, systemClock, type CancelTimer, type Clock } from './clock.ts'
+import { systemClock, within, type CancelTimer, type Clock } from './clock.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Lanes, loadedHead, sequenceAt, type Lane } from './lanes.ts'
 import { Loader } from './loader.ts'
 import { deliveryLimits, type DispatcherOptions } from './options.ts'
 import { Prober } from './prober.ts'
+import { Relevance } from './relevance.ts'
 import { Retries } from './retries.ts'
+import { SharedTrim } from './shared-trim.ts'
 import { SinkHealth, type SinkState } from './sink-health.ts'
 
 /** The timer fires at most this often, however many lanes wait. */
@@ -38,6 +40,7 @@ export class Dispatcher {
   readonly #checkpoint: Checkpoint
   readonly #loader: Loader
   readonly #prober: Prober
+  readonly #relevance: Relevance
   readonly #deadLetters: DeadLetters
   /** Ends everything but the attempts under way, and then those. */
   readonly #stop = new AbortController()
@@ -67,9 +70,23 @@ export class Dispatcher {
     this.#retries = new Retries({
       lanes: this.#lanes, health: this.#health, backoff, retry, retryAfterMaxMs, concurrency, random
     })
-    this.#checkpoint = new Checkpoint({ outbox, sink: sink.name, telemetry })
+    const trim = new SharedTrim(outbox, [sink.name])
+    const { saved = (lowest: number) => trim.saved(sink.name, lowest), onPassed = () => {} } = options
+    this.#checkpoint = new Checkpoint({ outbox, sink: sink.name, saved, onPassed, telemetry })
+    this.#relevance = new Relevance({
+      sink: sink.name,
+      filter: options.filter,
+      supersede: options.supersede === true,
+      sampledrate: options.sampledrate === true,
+      isDone: (sequence) => this.#checkpoint.cursor.has(sequence),
+      outbox,
+      telemetry,
+      clock: this.#clock,
+      signal
+    })
     this.#deadLetters = new DeadLetters({
       outbox,
+      of: sink.name,
       sink: options.deadLetterSink,
       backoff,
       retryAfterMaxMs,
@@ -88,6 +105,7 @@ export class Dispatcher {
       telemetry,
       clock,
       signal,
+      isWanted: (stored) => this.#relevance.isWanted(stored),
       isDown: () => this.#health.state === 'down',
       onLoaded: () => { this.#pump() }
     })
@@ -111,6 +129,7 @@ export class Dispatcher {
         if (kept) this.#lanes.remove(lane, stored.sequence)
         return kept
       },
+      isObsolete: (stored) => this.#relevance.isObsolete(stored),
       onGone: (sequence) => { this.#checkpoint.passed(sequence) },
       onDone: () => { this.#pump() }
     })
@@ -126,6 +145,11 @@ export class Dispatcher {
     const { lowest, beyond } = this.#checkpoint.cursor
     const waiting = Math.max(0, this.#options.outbox.stats().nextSequence - lowest - beyond)
     return { waiting, inFlight: this.#inFlight }
+  }
+
+  /** True for an event that the sink has taken, or is not to get. */
+  isDone (sequence: number): boolean {
+    return this.#checkpoint.cursor.has(sequence)
   }
 
   /** When the oldest undelivered event was stored, in milliseconds since the epoch; undefined when none is known. */
@@ -161,7 +185,9 @@ export class Dispatcher {
     await this.#checkpoint.load()
     if (this.#stop.signal.aborted) return
     this.#checkpointAt = this.#clock.now() + this.#options.checkpointMs
-    this.#loops = Promise.all([this.#loader.run(), this.#deadLetters.run()])
+    const loading = this.#relevance.start(this.#checkpoint.cursor.lowest).then(() => this.#loader.run())
+    this.#loops = Promise.all([loading, this.#deadLetters.run()])
+      .then(() => this.#relevance.stopped())
       .catch((error: unknown) => { this.#options.telemetry.unexpected(error, 'delivery') })
     this.#arm()
   }
@@ -177,7 +203,7 @@ export class Dispatcher {
     this.#abort.abort()
     await this.#idleWithin(ABORT_MS)
     // Reading waits while the disk fails; the program must end all the same.
-    await this.#within(ABORT_MS, this.#loops)
+    await within(this.#clock, ABORT_MS, this.#loops)
     await this.#checkpoint.flush()
   }
 
@@ -194,11 +220,20 @@ export class Dispatcher {
       while (this.#inFlight < this.#health.limit) {
         const lane = this.#lanes.take()
         if (lane === undefined) break
-        void this.#attempt(lane)
+        if (!this.#passOver(lane)) void this.#attempt(lane)
       }
     }
     this.#loader.wake()
     this.#arm()
+  }
+
+  /** Advances a busy lane whose head is not to be sent any more. */
+  #passOver (lane: Lane): boolean {
+    const head = loadedHead(lane)
+    if (head === undefined || !this.#relevance.isObsolete(head)) return false
+    this.#lanes.advance(lane)
+    this.#checkpoint.passed(head.sequence)
+    return true
   }
 
   async #attempt (lane: Lane): Promise<void> {
@@ -217,7 +252,7 @@ export class Dispatcher {
   async #send (stored: StoredEvent): Promise<Outcome> {
     const { sink, telemetry } = this.#options
     this.#inFlight++
-    const outcome = await send(sink, stored.event, this.#abort.signal, telemetry)
+    const outcome = await send(sink, this.#relevance.outgoing(stored), this.#abort.signal, telemetry)
     this.#inFlight--
     return outcome
   }
@@ -264,6 +299,7 @@ export class Dispatcher {
   #delivered (stored: StoredEvent): void {
     const { sink, telemetry } = this.#options
     telemetry.delivered(sink.name, Math.max(0, this.#clock.wallNow() - stored.storedAt) / 1000)
+    this.#relevance.done(stored)
     this.#checkpoint.passed(stored.sequence)
     const now = this.#clock.now()
     if (this.#health.succeeded(now)) this.#sinkIsBack(now)
@@ -312,6 +348,7 @@ export class Dispatcher {
     const kept = await this.#deadLetters.keep({ stored, outcome, reason, attempts, destination: sink.destination })
     this.#settingAside--
     if (!kept) return false
+    this.#relevance.done(stored)
     this.#checkpoint.passed(stored.sequence)
     const code = outcome.kind === 'answer' ? outcome.status : 500
     telemetry.deadLettered(sink.name, { ...fieldsOf(stored), reason, code, attempts })
@@ -355,17 +392,6 @@ export class Dispatcher {
 
   async #idleWithin (timeoutMs: number): Promise<void> {
     if (this.#isIdle()) return
-    await this.#within(timeoutMs, new Promise<void>((resolve) => { this.#onIdle = resolve }))
+    await within(this.#clock, timeoutMs, new Promise<void>((resolve) => { this.#onIdle = resolve }))
   }
-
-  async #within (timeoutMs: number, promise: Promise<unknown>): Promise<void> {
-    const over = new AbortController()
-    await Promise.race([promise, sleep(this.#clock, timeoutMs, over.signal)])
-    over.abort()
-  }
-}
-
-function fieldsOf (stored: StoredEvent) {
-  const { id, source, partitionKey } = stored.event
-  return { sequence: stored.sequence, id, source, partitionKey }
 }

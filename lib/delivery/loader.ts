@@ -28,6 +28,8 @@ export interface LoaderOptions {
   readonly clock: Clock
   /** Ends loading when it is aborted. */
   readonly signal: AbortSignal
+  /** False for an event that is none of this sink's, now or any more: it is passed over. */
+  readonly isWanted: (stored: StoredEvent) => boolean
   /** True while the sink takes nothing: then only so much is read as it takes to probe it. */
   readonly isDown: () => boolean
   /** Called when there is something new to send. */
@@ -87,13 +89,16 @@ export class Loader {
     this.#wake?.()
   }
 
-  /** Reads one event; undefined when it cannot be read any more. Waits while the outbox fails; undefined on abort. */
+  /**
+   * Reads one event; undefined when it cannot be read or is not wanted any more. Waits while the outbox fails;
+   * undefined on abort.
+   */
   async one (sequence: number): Promise<StoredEvent | undefined> {
-    const { outbox, signal, telemetry, clock } = this.#options
+    const { outbox, signal, telemetry, clock, isWanted } = this.#options
     while (!signal.aborted) {
       try {
         const [stored] = await outbox.readMany([sequence])
-        return stored
+        return stored !== undefined && isWanted(stored) ? stored : undefined
       } catch (error) {
         if (signal.aborted) return undefined
         telemetry.unexpected(error, 'read the outbox')
@@ -113,14 +118,17 @@ export class Loader {
   }
 
   #take (page: Page): void {
-    const { lanes, limits, checkpoint } = this.#options
+    const { lanes, limits, checkpoint, isWanted } = this.#options
     const { cursor } = checkpoint
     const end = cursor.lowest + limits.lookAhead
     for (const stored of page.events) {
       if (stored.sequence >= end) break
       // Trimmed or damaged events leave gaps; the cursor must pass them, or it would wait for them for ever.
       checkpoint.passedRange(this.#position, stored.sequence)
-      if (!cursor.has(stored.sequence)) lanes.add(stored)
+      if (!cursor.has(stored.sequence)) {
+        if (isWanted(stored)) lanes.add(stored)
+        else checkpoint.passed(stored.sequence)
+      }
       this.#position = stored.sequence + 1
     }
     const next = Math.min(page.next, end)
@@ -130,7 +138,7 @@ export class Loader {
 
   /** Serves the lanes that want events by number, until none does. */
   async #fetch (): Promise<void> {
-    const { outbox, lanes, checkpoint, signal, telemetry, clock, onLoaded } = this.#options
+    const { outbox, lanes, checkpoint, signal, telemetry, clock, isWanted, onLoaded } = this.#options
     this.#fetching = true
     while (lanes.hungry > 0 && !signal.aborted) {
       const requests = lanes.requests(FETCH_EVENTS)
@@ -138,7 +146,9 @@ export class Loader {
       if (sequences.length === 0) continue
       try {
         const events = new Map<number, StoredEvent>()
-        for (const stored of await outbox.readMany(sequences)) events.set(stored.sequence, stored)
+        for (const stored of await outbox.readMany(sequences)) {
+          if (isWanted(stored)) events.set(stored.sequence, stored)
+        }
         for (const gone of lanes.fill(requests, events)) checkpoint.passed(gone)
         if (!signal.aborted) onLoaded()
       } catch (error) {

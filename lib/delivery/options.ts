@@ -1,4 +1,5 @@
 /** What the dispatcher is made of and told. Durations and counts come complete from the configuration. */
+import type { Event } from '../message.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Sink } from '../sink/sink.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -9,6 +10,15 @@ export interface DispatcherOptions {
   /** Open already. The dispatcher does not close it, nor the sinks. */
   readonly outbox: Outbox
   readonly sink: Sink
+  /** Which events the sink is to get; without one, all. */
+  readonly filter?: (event: Event) => boolean
+  /** True where events may have a supersede key, and where those that stand for several say so. */
+  readonly supersede?: boolean
+  readonly sampledrate?: boolean
+  /** Told where the saved cursor stands; without it, the log is trimmed up to there. */
+  readonly saved?: (lowest: number) => Promise<void>
+  /** Told of every event that the sink is done with, one way or another. */
+  readonly onPassed?: (from: number, to: number) => void
   /** Takes what the sink never will; without one, dead letters stay in the outbox. */
   readonly deadLetterSink?: Sink
   /** Attempts at a time. */

@@ -45,7 +45,9 @@ export interface ProberOptions {
   readonly settleComparison: (lane: Lane, stored: StoredEvent, outcome: Outcome) => Promise<boolean>
   /** Sets an event from behind the head of a busy lane aside; false when delivery ended before that. */
   readonly setAsideBehind: (lane: Lane, stored: StoredEvent, outcome: Outcome, attempts: number) => Promise<boolean>
-  /** An event cannot be read any more. */
+  /** True for an event that is not to be sent any more. */
+  readonly isObsolete: (stored: StoredEvent) => boolean
+  /** An event cannot be read, or is not to be sent, any more. */
   readonly onGone: (sequence: number) => void
   /** A probe has ended, comparison and all. */
   readonly onDone: () => void
@@ -97,7 +99,7 @@ export class Prober {
   async #run (lane: Lane): Promise<void> {
     const { clock, telemetry, health, lanes, signal, send, settle, onDone } = this.#options
     try {
-      const head = loadedHead(lane) ?? await this.#load(lane, 0)
+      const head = await this.#head(lane)
       if (head === undefined) return
       const startedAt = clock.now()
       const outcome = await send(head)
@@ -190,6 +192,17 @@ export class Prober {
     }
     lanes.park(lane)
     return false
+  }
+
+  /** The head of a busy lane; undefined when it is gone, or delivery is ending. Then the lane is done with. */
+  async #head (lane: Lane): Promise<StoredEvent | undefined> {
+    const { lanes, isObsolete, onGone } = this.#options
+    const head = loadedHead(lane)
+    if (head === undefined) return await this.#load(lane, 0)
+    if (!isObsolete(head)) return head
+    onGone(head.sequence)
+    lanes.advance(lane)
+    return undefined
   }
 
   /** An event of a busy lane; undefined when it is gone, or delivery is ending. Then the lane is done with. */

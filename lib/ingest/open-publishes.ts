@@ -118,6 +118,7 @@ export class OpenPublishes {
   }
 }
 
-function toMbsError (error: unknown): MbsError {
+/** The error of an append. */
+export function toMbsError (error: unknown): MbsError {
   return isMbsError(error) ? error : createError('MBS_ERR_INGEST_APPEND', { reason: reasonOf(error) }, error)
 }

@@ -21,6 +21,8 @@ export interface EventRule {
   readonly partitionKey?: string
   readonly contentType?: string
   readonly dataschema?: string
+  readonly supersede?: string
+  readonly ack?: 'stored' | 'received' | 'delivered'
   readonly extensions: Readonly<Record<string, string>>
   /** Filters of the CloudEvents Subscriptions API; all of them have to hold. */
   readonly filter?: readonly unknown[]
@@ -34,8 +36,10 @@ export interface RuleProblem {
   readonly reason: string
 }
 
-/** The attributes that are templates, and what kind of text each is. */
-const ATTRIBUTES = { type: 'text', source: 'uri', subject: 'text', partitionKey: 'text', dataschema: 'uri' } as const
+/** What is a template, and what kind of text each is. */
+const ATTRIBUTES = {
+  type: 'text', source: 'uri', subject: 'text', partitionKey: 'text', dataschema: 'uri', supersede: 'text'
+} as const
 
 type Attribute = keyof typeof ATTRIBUTES
 
@@ -47,6 +51,7 @@ export interface CompiledRule {
   readonly templates: Readonly<Partial<Record<Attribute, Template>>>
   readonly extensions: ReadonlyArray<readonly [name: string, template: Template]>
   readonly contentType: string | undefined
+  readonly ack: 'received' | 'delivered' | undefined
   readonly filter: Filter | undefined
   readonly deviceEvents: CompiledDeviceEvents | undefined
 }
@@ -133,6 +138,7 @@ export function compileRule (rule: EventRule, index: number): CompiledRule | rea
     templates,
     extensions,
     contentType: rule.contentType,
+    ack: rule.ack === 'stored' ? undefined : rule.ack,
     filter: typeof filter === 'function' ? filter : undefined,
     deviceEvents: deviceEvents as CompiledDeviceEvents | undefined
   }

@@ -4,7 +4,7 @@
  * event is valid; the same publish and id give the same event. Pure but for the text of the last millisecond.
  */
 import { assertExtension, toAttributeString } from '../cloudevent/attributes.ts'
-import type { Event, ExtensionValue, Publish } from '../message.ts'
+import type { Event, ExtensionValue, Handling, Publish } from '../message.ts'
 import type { DecodedEvent } from '../cloudevent/decode.ts'
 import { isJson } from '../cloudevent/json-grammar.ts'
 import { detectContentType } from './content-type.ts'
@@ -80,6 +80,8 @@ export function createMapper (options: MapperOptions): Mapper {
     // Fields are those of the data: of an event that the device has made, of what stands in it.
     const json = own === undefined ? input.json : once(() => parseJson(own.data))
     if (hasOverrides) Object.assign(event.extensions, overrides)
+    const handling = handlingOf(rule, input)
+    if (handling !== undefined) event.handling = handling
     return rule.filter === undefined || rule.filter({ event, json }) ? event : 'filter'
   }
 
@@ -137,6 +139,13 @@ function takeOver (event: Writable<Event>, own: DecodedEvent): void {
   })
   // In JSON the type goes without saying [CE-JSON 3.1]; in binary mode nothing does.
   if (own.datacontenttype === undefined && isJson(own.data)) event.datacontenttype = 'application/json'
+}
+
+/** How the event is handled, where its rule says something of that. */
+function handlingOf ({ ack, templates }: CompiledRule, input: TemplateInput): Handling | undefined {
+  const supersede = templates.supersede?.render(input)
+  if (ack === undefined && supersede === undefined) return undefined
+  return { ...(ack !== undefined && { ack }), ...(supersede !== undefined && { supersede }) }
 }
 
 function parseJson (payload: Buffer): unknown {

@@ -7,13 +7,14 @@
  * succeeded and not before.
  */
 import { createError, reasonOf, type MbsError } from '../errors.ts'
-import type { Event, StoredEvent } from '../message.ts'
+import type { Aside, DeadLetter, Event, StoredEvent } from '../message.ts'
 import { Append, AppendQueue } from './append-queue.ts'
 import { BLOCK_MAX_BYTES, BLOCK_MAX_EVENTS, BLOCK_OVERHEAD_BYTES, BlockWriter } from './block.ts'
 import type { BatchOperation, Database } from './database.ts'
-import { blockKey, MARKS_KEY, type ReceiptsKey } from './keys.ts'
+import { encodeDeadLetter } from './dead-letter-codec.ts'
+import { blockKey, letterKey, MARKS_KEY, type ReceiptsKey } from './keys.ts'
 import { encodeMarks, type LogState, type StateChange } from './log-state.ts'
-import type { Receipt } from './outbox.ts'
+import { MAPPING, type Receipt } from './outbox.ts'
 import { encodeReceipts, type ReceiptLog } from './receipt-log.ts'
 
 /** Something to write that is not an append: a cursor, a trim, a dead letter. */
@@ -38,9 +39,14 @@ interface Commit {
   readonly sizes: readonly number[]
   readonly bytes: number
   readonly receipts: ReceiptsKey | undefined
+  /** The dead letters that the block brings with it. */
+  readonly letters: StateChange | undefined
 }
 
-const NO_BLOCK = { bytes: 0, sizes: [], receipts: undefined } as const
+const NO_BLOCK = { bytes: 0, sizes: [], receipts: undefined, letters: undefined } as const
+
+/** Events that are set aside at once may fill so much of the outbox; otherwise one device could stop all others. */
+const ASIDE_SHARE = 1 / 4
 
 /** The events of a block that has become durable. */
 export interface CommittedBlock {
@@ -178,14 +184,16 @@ export class Committer {
     if (appends.length === 0 && writes.length === 0) return undefined
 
     const operations: BatchOperation[] = []
-    const { bytes, sizes, receipts } = appends.length > 0 ? this.#block(appends, operations) : NO_BLOCK
+    const block = appends.length > 0 ? this.#block(appends, operations) : NO_BLOCK
+    const { bytes, letters } = block
     for (const write of writes) operations.push(...write.operations)
     const changes = writes.flatMap((write) => write.change ?? [])
+    if (letters !== undefined) changes.push(letters)
     if (changes.length > 0) {
       operations.push({ type: 'put', key: MARKS_KEY, value: encodeMarks(this.#state, changes, appends.length, bytes) })
     }
     const sync = appends.length > 0 || writes.some((write) => write.sync)
-    return { operations, sync, appends, writes, sizes, bytes, receipts }
+    return { operations, sync, appends, writes, ...block }
   }
 
   /** Takes as many appends as fit into one block and into the room that is left; they are in the block writer then. */
@@ -216,6 +224,10 @@ export class Committer {
   #encode (append: Append): boolean {
     const { maxBytes } = this.#options
     try {
+      if (append.event.handling?.aside !== undefined && this.#state.letterBytes > ASIDE_SHARE * maxBytes) {
+        append.reject(createError('MBS_ERR_OUTBOX_DEAD_LETTERS', { bytes: this.#state.letterBytes }))
+        return false
+      }
       const bytes = this.#writer.add(append.storedAt, append.event) + BLOCK_OVERHEAD_BYTES
       if (bytes <= maxBytes) return true
       this.#writer.undo()
@@ -245,28 +257,46 @@ export class Committer {
   }
 
   /** The operations of a block, pushed first: the scan of the write-ahead log looks for its key there. */
-  #block (appends: readonly Append[], operations: BatchOperation[]): Pick<Commit, 'bytes' | 'sizes' | 'receipts'> {
+  #block (appends: readonly Append[], operations: BatchOperation[]): Pick<Commit, keyof typeof NO_BLOCK> {
     const first = this.#state.next
     const count = appends.length
     const { value, sizes } = this.#writer.finish()
     const bytes = value.length
     operations.push({ type: 'put', key: blockKey({ first, offset: this.#state.offset, count, bytes }), value })
+    const letters = this.#setAside(first, appends, operations)
 
     const given: Receipt[] = []
     for (const { receipt } of appends) {
       if (receipt !== undefined) given.push(receipt)
     }
-    if (given.length === 0) return { bytes, sizes, receipts: undefined }
+    if (given.length === 0) return { bytes, sizes, receipts: undefined, letters }
     const receipts = { first, count, receipts: given.length }
     operations.push(...this.#options.receipts.operations(receipts, encodeReceipts(given)))
-    return { bytes, sizes, receipts }
+    return { bytes, sizes, receipts, letters }
+  }
+
+  /** The operations that make those of the events dead letters which no sink is to get. */
+  #setAside (first: number, appends: readonly Append[], operations: BatchOperation[]): StateChange | undefined {
+    let letters = 0
+    let letterBytes = 0
+    for (const [index, append] of appends.entries()) {
+      const aside = append.event.handling?.aside
+      if (aside === undefined) continue
+      const letter = asideLetter(storedEvent(first + index, append), aside)
+      const value = encodeDeadLetter(letter)
+      operations.push({ type: 'put', key: letterKey({ sequence: first + index, sink: letter.sink }), value })
+      letters++
+      letterBytes += value.length
+    }
+    return letters === 0 ? undefined : { letters, letterBytes }
   }
 
   #committed (commit: Commit): void {
-    const { appends, writes, sizes, bytes, receipts } = commit
+    const { appends, writes, sizes, bytes, receipts, letters } = commit
     const first = this.#state.next
     this.#state.grow(appends.length, bytes)
     if (receipts !== undefined) this.#options.receipts.wrote(receipts)
+    if (letters !== undefined) this.#state.apply(letters)
     for (const { change } of writes) {
       if (change !== undefined) this.#state.apply(change)
     }
@@ -313,6 +343,12 @@ export class Committer {
       if (one.ticket <= ticket) one.resolve()
     }
   }
+}
+
+/** As the data plane of Knative has it: what can never be processed is 422. */
+function asideLetter (stored: StoredEvent, { reason, detail }: Aside): DeadLetter {
+  const data = Buffer.from(detail)
+  return { stored, sink: MAPPING, reason, attempts: 0, code: 422, destination: MAPPING, data, diedAt: stored.storedAt }
 }
 
 function storedEvent (sequence: number, { storedAt, event }: Append): StoredEvent {

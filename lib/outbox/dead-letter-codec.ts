@@ -1,12 +1,15 @@
-/** A dead letter as bytes: sealed; a JSON head behind its length, the answer's body behind its length, the record. */
+/**
+ * A dead letter as bytes: sealed; a JSON head behind its length, the answer's body behind its length, the record. The
+ * name of the sink stands in the key.
+ */
 import type { DeadLetter } from '../message.ts'
 import { extensionsText, readRecord, recordBound, recordLength, writeRecord } from './record.ts'
 import { seal, unseal } from './sealed.ts'
 
-type Head = Omit<DeadLetter, 'stored' | 'data'> & { readonly sequence: number }
+type Head = Omit<DeadLetter, 'stored' | 'data' | 'sink'> & { readonly sequence: number }
 
 export function encodeDeadLetter (letter: DeadLetter): Buffer {
-  const { stored, data, ...rest } = letter
+  const { stored, data, sink, ...rest } = letter
   const head: Head = { ...rest, sequence: stored.sequence }
   const extensions = extensionsText(stored.event)
   const record = Buffer.alloc(recordBound(stored.event, extensions))
@@ -16,7 +19,7 @@ export function encodeDeadLetter (letter: DeadLetter): Buffer {
 }
 
 /** Undefined where the bytes are damaged. */
-export function decodeDeadLetter (value: Buffer): DeadLetter | undefined {
+export function decodeDeadLetter (value: Buffer, sink: string): DeadLetter | undefined {
   const body = unseal(value)
   if (body === undefined) return undefined
   const dataAt = 4 + body.readUInt32LE(0)
@@ -26,7 +29,7 @@ export function decodeDeadLetter (value: Buffer): DeadLetter | undefined {
   if (record === undefined) return undefined
   const { sequence, ...head } = JSON.parse(body.toString('utf8', 4, dataAt)) as Head
   const { storedAt, event } = record
-  return { ...head, stored: { sequence, storedAt, event }, data: body.subarray(dataAt + 4, recordAt) }
+  return { ...head, sink, stored: { sequence, storedAt, event }, data: body.subarray(dataAt + 4, recordAt) }
 }
 
 function lengthOf (part: Uint8Array): Buffer {

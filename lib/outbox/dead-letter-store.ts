@@ -3,18 +3,20 @@
  * from the log to them frees the log. Changes are made one after the other, as each needs the size of what it replaces.
  */
 import { createError, reasonOf } from '../errors.ts'
-import type { DeadLetter } from '../message.ts'
+import type { DeadLetter, LetterId } from '../message.ts'
 import type { Access } from './access.ts'
 import type { Committer } from './committer.ts'
 import type { BatchOperation } from './database.ts'
 import { decodeDeadLetter, encodeDeadLetter } from './dead-letter-codec.ts'
-import { letterKey, LETTERS, parseLetterKey } from './keys.ts'
+import { letterKey, LETTERS, lettersFrom, parseLetterKey } from './keys.ts'
 import type { Run } from './losses.ts'
 import type { PageLimit } from './outbox.ts'
 import { firstKeys, readValue } from './scan.ts'
 
 /** Keys read at once. */
 const KEYS_AT_ONCE = 64
+/** Behind a key, makes the next one that is possible. */
+const NUL = Buffer.of(0)
 
 export interface DeadLetterStoreOptions {
   readonly access: Access
@@ -35,7 +37,7 @@ export class DeadLetterStore {
 
   put (letter: DeadLetter): Promise<void> {
     return this.#inTurn(async () => {
-      const key = letterKey(letter.stored.sequence)
+      const key = letterKey({ sequence: letter.stored.sequence, sink: letter.sink })
       const value = encodeDeadLetter(letter)
       const replaced = await this.#size(key)
       await this.#options.committer.write({
@@ -46,40 +48,43 @@ export class DeadLetterStore {
     })
   }
 
-  delete (sequences: readonly number[]): Promise<void> {
+  delete (letters: readonly LetterId[]): Promise<void> {
     return this.#inTurn(async () => {
       const operations: BatchOperation[] = []
-      let letters = 0
+      let count = 0
       let letterBytes = 0
-      for (const sequence of new Set(sequences)) {
-        const key = letterKey(sequence)
+      const keys = new Map(letters.map((id) => [`${id.sequence} ${id.sink}`, letterKey(id)]))
+      for (const key of keys.values()) {
         const size = await this.#size(key)
         if (size === undefined) continue
         operations.push({ type: 'del', key })
-        letters--
+        count--
         letterBytes -= size
       }
       if (operations.length > 0) {
-        await this.#options.committer.write({ operations, sync: true, change: { letters, letterBytes } })
+        await this.#options.committer.write({ operations, sync: true, change: { letters: count, letterBytes } })
       }
     })
   }
 
+  /** The letters of one event are never parted: whoever goes on behind its sequence misses none. */
   async read (from: number, limit: PageLimit): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = []
     let bytes = 0
-    let gte = letterKey(from)
+    let gte = lettersFrom(from)
     for (;;) {
       const range = { gte, lt: LETTERS.lt }
       const keys = await this.#options.access.read((database) => firstKeys(database, range, KEYS_AT_ONCE))
       for (const key of keys) {
+        const { sequence, sink } = parseLetterKey(key)
         const value = await this.#options.access.read((database) => readValue(database, key))
-        const letter = value === undefined ? undefined : decodeDeadLetter(value)
+        const letter = value === undefined ? undefined : decodeDeadLetter(value, sink)
         bytes += value?.length ?? 0
-        if (letters.length > 0 && (letters.length >= limit.events || bytes > limit.bytes)) return letters
+        const enough = letters.length >= limit.events || bytes > limit.bytes
+        if (letters.length > 0 && enough && letters.at(-1)?.stored.sequence !== sequence) return letters
         if (letter === undefined) await this.#unreadable(key)
         else letters.push(letter)
-        gte = letterKey(parseLetterKey(key) + 1)
+        gte = Buffer.concat([key, NUL])
       }
       if (keys.length < KEYS_AT_ONCE) return letters
     }
@@ -88,7 +93,7 @@ export class DeadLetterStore {
   /** Reports a letter that cannot be read, unless it has been deleted since its key was read. */
   async #unreadable (key: Buffer): Promise<void> {
     const [there] = await this.#options.access.read((database) => firstKeys(database, { gte: key, lt: LETTERS.lt }, 1))
-    const sequence = parseLetterKey(key)
+    const { sequence } = parseLetterKey(key)
     if (there?.equals(key) === true) this.#options.onLost({ from: sequence, to: sequence + 1 })
   }
 

@@ -2,12 +2,13 @@
  * The keys of the database. One prefix byte for each kind, numbers big-endian so that they sort:
  *
  *   C sink name            cursor of a sink
- *   D sequence             dead letter
+ *   D sequence sink name   dead letter; no name: that of the sink `default`
  *   E first offset count bytes checksum   block of events; all that is asked about a block stands in its key
  *   M                      marks (log-state.ts)
  *   R first count receipts checksum   receipts of the publishes of one block
  */
 import { crc32 } from 'node:zlib'
+import type { LetterId } from '../message.ts'
 
 const CURSOR = 0x43
 const LETTER = 0x44
@@ -78,13 +79,21 @@ export function blocksFrom (sequence: number): Buffer {
 /** Above every block. */
 export const BLOCKS_END = Buffer.of(BLOCK + 1)
 
-export function letterKey (sequence: number): Buffer {
+/** The sink whose dead letters have no name in their key: there was a time when it was the only one. */
+const UNNAMED = 'default'
+
+export function letterKey ({ sequence, sink }: LetterId): Buffer {
+  return sink === UNNAMED ? lettersFrom(sequence) : Buffer.concat([lettersFrom(sequence), Buffer.from(sink)])
+}
+
+/** The lowest key that a dead letter of this sequence can have. */
+export function lettersFrom (sequence: number): Buffer {
   return numbered(LETTER, sequence)
 }
 
-/** The sequence of the dead letter with this key. */
-export function parseLetterKey (key: Buffer): number {
-  return readU64(key, 1)
+/** Which dead letter has this key. */
+export function parseLetterKey (key: Buffer): LetterId {
+  return { sequence: readU64(key, 1), sink: key.length === 9 ? UNNAMED : key.toString('utf8', 9) }
 }
 
 export const LETTERS = { gte: Buffer.of(LETTER), lt: Buffer.of(LETTER + 1) } as const

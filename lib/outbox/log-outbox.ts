@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
-import type { DeadLetter, Event, StoredEvent } from '../message.ts'
+import type { DeadLetter, Event, LetterId, StoredEvent } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { Access } from './access.ts'
 import { Committer, type CommittedBlock } from './committer.ts'
@@ -330,8 +330,8 @@ export class LogOutbox implements Outbox {
     return this.#letters.read(from, limit)
   }
 
-  deleteDeadLetters (sequences: readonly number[]): Promise<void> {
-    return this.#letters.delete(sequences)
+  deleteDeadLetters (letters: readonly LetterId[]): Promise<void> {
+    return this.#letters.delete(letters)
   }
 }
 

@@ -5,7 +5,7 @@
  * Invariants: an append that has resolved is durable; sequences count up by one, are never used twice and are read in
  * order; events are never edited; nothing is removed but by `trim` and by the dead-letter calls.
  */
-import type { DeadLetter, Event, StoredEvent } from '../message.ts'
+import type { DeadLetter, Event, LetterId, StoredEvent } from '../message.ts'
 
 /**
  * What is remembered of a publish at QoS 1 or 2, so that its retransmission gets the same event id, also after a
@@ -73,6 +73,9 @@ export interface OutboxStats {
   readonly held: number
 }
 
+/** Stands for the sink of events that no sink was asked to take: their mapping made them dead letters. */
+export const MAPPING = 'mapping'
+
 export interface Outbox {
   /** Opens and recovers. @throws MBS_ERR_OUTBOX_DIRECTORY, _LOCKED, _CORRUPT */
   open (): Promise<Recovery>
@@ -80,7 +83,8 @@ export interface Outbox {
   /**
    * Stores an event; resolves with its sequence when it is durable, in the order of the calls.
    * While the outbox is full it waits, at most `holdTimeoutMs`.
-   * Rejects with MBS_ERR_OUTBOX_FULL, _WRITE, _TOO_LARGE or _CLOSED: then it must not be acknowledged.
+   * An event that is to be set aside (`handling.aside`) is a dead letter of `mapping` from that moment on.
+   * Rejects with MBS_ERR_OUTBOX_FULL, _DEAD_LETTERS, _WRITE, _TOO_LARGE or _CLOSED: then it must not be acknowledged.
    */
   append (event: Event, receipt?: Receipt): Promise<number>
 
@@ -123,14 +127,14 @@ export interface Outbox {
    */
   trim (before: number): Promise<void>
 
-  /** Keeps an event as dead letter, durably, also while the outbox is full; again for the same sequence replaces it. */
+  /** Keeps an event as dead letter, durably, also while the outbox is full; again for the same sink replaces it. */
   putDeadLetter (letter: DeadLetter): Promise<void>
 
-  /** Dead letters from a sequence on, oldest first. */
+  /** Dead letters from a sequence on, oldest first; those of one sequence, by different sinks, are never parted. */
   readDeadLetters (from: number, limit: PageLimit): Promise<DeadLetter[]>
 
-  /** Removes dead letters by sequence. */
-  deleteDeadLetters (sequences: readonly number[]): Promise<void>
+  /** Removes dead letters. */
+  deleteDeadLetters (letters: readonly LetterId[]): Promise<void>
 
   /** Lets appends under way finish, then closes. Idempotent. Appends after it reject with MBS_ERR_OUTBOX_CLOSED. */
   close (): Promise<void>

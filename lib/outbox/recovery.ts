@@ -129,7 +129,7 @@ async function readReceipts (database: Database): Promise<{ receipts: Receipt[],
 async function newestLetter (database: Database): Promise<number> {
   const [key] = await firstKeys(database, { ...LETTERS, reverse: true }, 1)
   const value = key === undefined ? undefined : await readValue(database, key)
-  return value === undefined ? 0 : decodeDeadLetter(value)?.stored.sequence ?? 0
+  return key === undefined || value === undefined ? 0 : decodeDeadLetter(value, '')?.stored.sequence ?? 0
 }
 
 async function countLetters (database: Database): Promise<{ count: number, bytes: number }> {

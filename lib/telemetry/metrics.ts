@@ -6,7 +6,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { QoS } from '../message.ts'
 import { Histogram } from './histogram.ts'
-import type { Gauges } from './telemetry.ts'
+import type { DeliveryStats, Gauges } from './telemetry.ts'
 
 export const PREFIX = 'mqtt_broker_source_'
 
@@ -16,6 +16,13 @@ export interface AttemptCounts {
   retry: number
   refused: number
   network: number
+}
+
+/** Events that a sink does not get, by why. */
+export interface NotDelivered {
+  filter: number
+  expired: number
+  superseded: number
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
@@ -63,6 +70,16 @@ export function createMetrics () {
       return counts
     },
 
+    notDeliveredBySink: new Map<string, NotDelivered>(),
+    notDelivered (sink: string): NotDelivered {
+      let counts = metrics.notDeliveredBySink.get(sink)
+      if (counts === undefined) {
+        counts = { filter: 0, expired: 0, superseded: 0 }
+        metrics.notDeliveredBySink.set(sink, counts)
+      }
+      return counts
+    },
+
     buildInfo: gauge('build_info', 'Always 1; the version is the label.', ['version']),
     connections: gauge('connections', 'Network connections that are open.', ['listener']),
     connectionsOpened: counter('connections_opened_total', 'Network connections accepted.', ['listener']),
@@ -86,7 +103,7 @@ export function createMetrics () {
     refused: counter('publishes_refused_total',
       'Publishes not stored and not acknowledged, by the code of the error; their connection was closed.', ['code']),
     dropped: counter('publishes_dropped_total',
-      'Publishes at QoS 0 and wills that could not be stored, by the code of the error.', ['code']),
+      'Publishes at QoS 0, wills, and publishes whose rule says `ack: received`, that could not be stored, by the code of the error.', ['code']),
     subscriptionsRefused: counter('subscriptions_refused_total', 'Topic filters denied, by the code of the error.', ['code']),
     storeSeconds: histogram('store_seconds',
       'Time from the arrival of a publish until its event was durable, which is when PUBACK or PUBREC goes out.',
@@ -96,7 +113,8 @@ export function createMetrics () {
       [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86400]),
     retries: counter('delivery_retries_total', 'Attempts that failed and were scheduled again.', ['sink']),
     deadLettered: counter('dead_lettered_total',
-      'Events set aside: `answer` refused by the sink, `attempts` failed while others succeeded.', ['sink', 'reason']),
+      'Events set aside: `answer` refused by the sink, `attempts` failed while others succeeded; of the sink `mapping`, because they cannot be what their rule wants: `missing`, `transform`, `schema`.',
+      ['sink', 'reason']),
     deadLettersForwarded: counter('dead_letters_forwarded_total', 'Dead letters that the dead-letter sink took.', ['sink']),
     sinkUp: gauge('sink_up', '1 while the sink takes events, 0 while it is being probed.', ['sink']),
     sinkConfigured: gauge('sink_configured', '0 while there is no sink and events wait for one.'),
@@ -165,6 +183,14 @@ export function createMetrics () {
       }
     })
 
+  collected('counter', 'events_not_delivered_total',
+    'Events that a sink does not get: `filter` (its filter leaves them out), `expired`, `superseded` (by a newer one of the same key).',
+    ['sink', 'reason'], (set) => {
+      for (const [sink, counts] of metrics.notDeliveredBySink) {
+        for (const reason of ['filter', 'expired', 'superseded'] as const) set(counts[reason], { sink, reason })
+      }
+    })
+
   const fromGauges = (name: string, help: string, read: (gauges: Gauges) => number) =>
     collected('gauge', name, help, [], (set) => {
       if (metrics.gauges !== undefined) set(read(metrics.gauges))
@@ -174,10 +200,6 @@ export function createMetrics () {
   fromGauges('outbox_max_bytes', 'What outbox.maxBytes allows.', (g) => g.outbox().maxBytes)
   fromGauges('outbox_dead_letters', 'Dead letters kept in the outbox.', (g) => g.outbox().deadLetters)
   fromGauges('outbox_ready', '1 while publishes can be stored.', (g) => g.outbox().status === 'ready' ? 1 : 0)
-  fromGauges('outbox_oldest_seconds', 'Age of the oldest undelivered event; 0 when nothing waits.', (g) => {
-    const oldest = g.oldestStoredAt()
-    return oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1000)
-  })
   fromGauges('publishes_held', 'Publishes that wait for room in the outbox.', (g) => g.outbox().held)
   fromGauges('publishes_open', 'Publishes between their arrival and their answer.', (g) => g.openPublishes())
   fromGauges('inflight_bytes', 'Bytes of packets that are received, or about to be, and not settled.', (g) => g.inflightBytes())
@@ -188,8 +210,16 @@ export function createMetrics () {
   fromGauges('subscription_bytes', 'Bytes that all subscriptions take, as reckoned.', (g) => g.broker().subscriptionBytes)
   fromGauges('retained_messages', 'Retained messages.', (g) => g.broker().retainedMessages)
   fromGauges('retained_bytes', 'Bytes of retained messages.', (g) => g.broker().retainedBytes)
-  fromGauges('delivery_waiting', 'Events that wait for delivery.', (g) => g.delivery().waiting)
-  fromGauges('delivery_in_flight', 'Attempts to deliver that are under way.', (g) => g.delivery().inFlight)
+
+  const bySink = (name: string, help: string, read: (stats: DeliveryStats) => number) =>
+    collected('gauge', name, help, ['sink'], (set) => {
+      for (const [sink, stats] of metrics.gauges?.delivery() ?? []) set(read(stats), { sink })
+    })
+  bySink('delivery_waiting', 'Events that wait for delivery to a sink; those that its filter leaves out among them, until they are passed over.',
+    (stats) => stats.waiting)
+  bySink('delivery_in_flight', 'Attempts to deliver that are under way.', (stats) => stats.inFlight)
+  bySink('delivery_oldest_seconds', 'Age of the oldest event that a sink has not taken; 0 when nothing waits.', ({ oldestStoredAt }) =>
+    oldestStoredAt === undefined ? 0 : Math.max(0, (Date.now() - oldestStoredAt) / 1000))
 
   return metrics
 }

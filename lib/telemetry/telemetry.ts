@@ -5,7 +5,7 @@
  * Never in a log: payloads, passwords. Never a label: client ids, topics, whatever a device chooses.
  */
 import { createError, type MbsError } from '../errors.ts'
-import type { QoS } from '../message.ts'
+import type { Aside, QoS } from '../message.ts'
 import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
 import { AccessTelemetry } from './access-telemetry.ts'
 import type { ConnectionFields } from './telemetry-base.ts'
@@ -18,13 +18,18 @@ export interface EventFields {
   readonly partitionKey: string
 }
 
+/** How far a sink is: undelivered events, attempts under way, when the oldest was stored (ms since the epoch). */
+export interface DeliveryStats {
+  readonly waiting: number
+  readonly inFlight: number
+  readonly oldestStoredAt: number | undefined
+}
+
 /** Why the gauges that are read on demand have the values they have. */
 export interface Gauges {
   outbox (): OutboxStats
-  /** Milliseconds since the epoch of the oldest undelivered event; undefined when nothing waits. */
-  oldestStoredAt (): number | undefined
-  /** Undelivered events, and attempts under way. */
-  delivery (): { readonly waiting: number, readonly inFlight: number }
+  /** How far each sink is. */
+  delivery (): ReadonlyMap<string, DeliveryStats>
   /** Publishes between their arrival and their answer. */
   openPublishes (): number
   /** Bytes of packets that are received, or about to be, and not settled. */
@@ -150,6 +155,14 @@ export class Telemetry extends AccessTelemetry {
     this.metrics.dropped.labels(error.code).inc()
     this.repeated(`dropped ${error.code}`, (suppressed) => {
       this.log.warn({ code: error.code, ...fields, help: error.help, suppressed }, `dropped at QoS 0: ${error.message}`)
+    })
+  }
+
+  /** Acknowledged when it was received, as its rule says, and then not stored: the event is lost. */
+  publishLost (error: MbsError, fields: { client: string }): void {
+    this.metrics.dropped.labels(error.code).inc()
+    this.repeated(`lost ${error.code}`, (suppressed) => {
+      this.log.error({ code: error.code, ...fields, help: error.help, suppressed }, `acknowledged when received, and not stored: ${error.message}`)
     })
   }
 
@@ -301,6 +314,19 @@ export class Telemetry extends AccessTelemetry {
   sinkUp (sink: string, fields: { destination: string, downMs: number }): void {
     this.metrics.sinkUp.labels(sink).set(1)
     this.log.info({ sink, ...fields }, 'the sink takes events again')
+  }
+
+  /** A sink does not get an event: its filter says so, or it has expired, or a newer one has made it irrelevant. */
+  eventNotDelivered (sink: string, reason: 'filter' | 'expired' | 'superseded'): void {
+    this.metrics.notDelivered(sink)[reason]++
+  }
+
+  /** An event was stored as dead letter, because it cannot be what its rule wants. */
+  eventSetAside (reason: Aside['reason']): void {
+    this.metrics.deadLettered.labels('mapping', reason).inc()
+    this.repeated(`set aside ${reason}`, (suppressed) => {
+      this.log.warn({ reason, suppressed }, 'an event cannot be what its rule wants, and was set aside: see outbox dead-letters')
+    })
   }
 
   deadLettered (sink: string, fields: EventFields & { reason: 'answer' | 'attempts', code: number, attempts: number }): void {

@@ -3,7 +3,7 @@ import { test, type Test } from 'tap'
 import type { OutboxOptions } from '../../lib/outbox/log-outbox.ts'
 import type { Outbox } from '../../lib/outbox/outbox.ts'
 import {
-  ALL, appendAll, eventOf, idsOf, letterOf, outboxOptions, rangeOf, readAll, receiptOf, RecordedTelemetry
+  ALL, appendAll, eventOf, idOf, idsOf, letterOf, outboxOptions, rangeOf, readAll, receiptOf, RecordedTelemetry
 } from '../support/outbox-fixtures.ts'
 
 /** Makes an outbox that is not open yet, with nothing in it. */
@@ -188,10 +188,60 @@ export function outboxContract (name: string, create: OutboxFactory): void {
     t.ok(outbox.stats().bytes > bytes)
     t.equal((await outbox.readDeadLetters(17, ALL))[0]?.forwardedAt, 5)
 
-    await outbox.deleteDeadLetters([4, 17, 17, 99])
+    await outbox.deleteDeadLetters([4, 17, 17, 99].map(idOf))
     t.same((await outbox.readDeadLetters(1, ALL)).map(({ stored }) => stored.sequence), [30])
-    await outbox.deleteDeadLetters([30])
+    await outbox.deleteDeadLetters([idOf(30)])
     t.match(outbox.stats(), { deadLetters: 0, bytes: 0 })
+  })
+
+  void test(`${name}: an event that is to be set aside is a dead letter with its sequence from its append on`, async (t) => {
+    const outbox = await opened(t)
+    const aside = { reason: 'transform', detail: 'it has no temperature' } as const
+    await Promise.all([
+      outbox.append(eventOf(1)),
+      outbox.append(eventOf(2, { handling: { aside } }), receiptOf(2)),
+      outbox.append(eventOf(3)),
+      outbox.append(eventOf(4, { handling: { aside } }))
+    ])
+    t.equal(outbox.stats().deadLetters, 2)
+    t.ok(outbox.stats().bytes > 0)
+    const letters = await outbox.readDeadLetters(1, ALL)
+    t.same(letters.map(({ stored }) => stored.event), [2, 4].map((number) => eventOf(number, { handling: { aside } })))
+    t.match(letters[0], {
+      sink: 'mapping', reason: 'transform', attempts: 0, code: 422, destination: 'mapping', stored: { sequence: 2 }
+    })
+    t.equal(letters[0]?.data.toString(), aside.detail)
+    const before = outbox.stats().bytes
+    await outbox.deleteDeadLetters([{ sequence: 2, sink: 'mapping' }, { sequence: 4, sink: 'default' }])
+    t.equal(outbox.stats().deadLetters, 1)
+    t.ok(outbox.stats().bytes < before)
+  })
+
+  void test(`${name}: dead letters of one event by several sinks are apart, and are read together`, async (t) => {
+    const outbox = await opened(t)
+    const letters = [
+      letterOf(5), letterOf(5, { sink: 'archive' }), letterOf(5, { sink: 'mapping' }), letterOf(6, { sink: 'archive' })
+    ]
+    for (const letter of letters) await outbox.putDeadLetter(letter)
+    t.equal(outbox.stats().deadLetters, 4)
+    t.same(await outbox.readDeadLetters(1, ALL), letters)
+    t.same(await outbox.readDeadLetters(1, { events: 1, bytes: 1 }), letters.slice(0, 3))
+    t.same(await outbox.readDeadLetters(6, { events: 1, bytes: 1 }), letters.slice(3))
+    await outbox.deleteDeadLetters([{ sequence: 5, sink: 'archive' }])
+    t.same((await outbox.readDeadLetters(1, ALL)).map(({ sink }) => sink), ['default', 'mapping', 'archive'])
+  })
+
+  void test(`${name}: events to set aside fill a quarter of the outbox at most; others are stored then as before`, async (t) => {
+    const outbox = await opened(t, { maxBytes: 400_000 })
+    const data = Buffer.alloc(10_000)
+    const handling = { aside: { reason: 'schema', detail: 'no' } } as const
+    const refused: string[] = []
+    const refuse = (error: { code: string }) => { refused.push(error.code) }
+    for (let number = 1; number <= 20; number++) await outbox.append(eventOf(number, { data, handling })).catch(refuse)
+    t.ok(refused.length >= 5 && refused.length < 15, `${refused.length} of 20 were refused`)
+    t.ok(refused.every((code) => code === 'MBS_ERR_OUTBOX_DEAD_LETTERS'))
+    t.equal(outbox.stats().deadLetters, 20 - refused.length)
+    t.equal(await outbox.append(eventOf(99)), 21 - refused.length, 'what is refused uses up no sequence')
   })
 
   void test(`${name}: holds appends while it is full, and lets them in when there is room, in order`, async (t) => {

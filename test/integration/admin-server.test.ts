@@ -66,7 +66,7 @@ test('each probe answers by its status code and says why in JSON', async (t) => 
     return answers.map(({ status }) => status)
   }
   t.strictSame(await statuses(), [200, 200, 200], 'able to store')
-  state.sinkHealth = { configured: false, state: 'none' }
+  state.sinkHealth = 'none'
   t.strictSame(await statuses(), [200, 200, 200], 'no sink')
   state.setOutbox('full')
   t.strictSame(await statuses(), [200, 503, 200], 'full')

@@ -75,7 +75,7 @@ test('without a sink a pod is ready and spools, and a later start delivers what 
   t.equal(await metric(spooling, 'sink_configured'), 0)
   t.equal(spooling.log.filter(({ msg }) => String(msg).includes('no sink is configured')).length, 1)
   for (let number = 1; number <= 20; number++) await publish(spooling, 'spool', String(number))
-  t.equal(await metric(spooling, 'delivery_waiting'), 20)
+  t.equal(await metric(spooling, 'delivery_waiting{sink="default"}'), 20)
   t.equal(await spooling.stop(), 0)
 
   const sink = await startHttpSink(t)

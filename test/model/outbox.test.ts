@@ -8,7 +8,7 @@ import { DiskStore } from '../../lib/outbox/disk-store.ts'
 import { LogOutbox } from '../../lib/outbox/log-outbox.ts'
 import type { Receipt } from '../../lib/outbox/outbox.ts'
 import { FaultyStore } from '../support/outbox-faulty-store.ts'
-import { ALL, eventOf, letterOf, outboxOptions, receiptOf, RecordedTelemetry } from '../support/outbox-fixtures.ts'
+import { ALL, eventOf, idOf, letterOf, outboxOptions, receiptOf, RecordedTelemetry } from '../support/outbox-fixtures.ts'
 import { crashCopy } from '../support/outbox-files.ts'
 import { seededRandom } from '../support/random.ts'
 
@@ -155,7 +155,7 @@ class Run {
       await this.#outbox.putDeadLetter(letterOf(sequence, { attempts, data: Buffer.alloc(this.#below(768)) }))
       letters.set(sequence, attempts)
     } else {
-      await this.#outbox.deleteDeadLetters([sequence, sequence + 1])
+      await this.#outbox.deleteDeadLetters([sequence, sequence + 1].map(idOf))
       letters.delete(sequence)
       letters.delete(sequence + 1)
     }

@@ -66,6 +66,9 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
   const ingest = createIngest({
     map: toEvent,
     outbox,
+    isReady: () => true,
+    settled: async () => {},
+    setAside: () => {},
     receipts: [],
     receiptLimit: 1000,
     publishTimeoutMs: 30_000,

@@ -9,12 +9,12 @@ export class TestHealthState implements HealthState {
     status: 'ready', events: 3, bytes: 1200, maxBytes: 4000, nextSequence: 4, deadLetters: 1, held: 0
   }
 
-  sinkHealth: SinkHealth = { configured: true, state: 'up' }
+  sinkHealth: SinkHealth = 'up'
 
   started (): boolean { return this.isStarted }
   draining (): boolean { return this.isDraining }
   outbox (): OutboxStats { return this.stats }
-  sink (): SinkHealth { return this.sinkHealth }
+  sinks () { return new Map([['default', this.sinkHealth]]) }
 
   setOutbox (status: OutboxStats['status']): void {
     this.stats = { ...this.stats, status }

@@ -1,5 +1,5 @@
 /** Events, options and a recording telemetry for the tests of the outbox. */
-import type { DeadLetter, Event } from '../../lib/message.ts'
+import type { DeadLetter, Event, LetterId } from '../../lib/message.ts'
 import type { MbsError } from '../../lib/errors.ts'
 import type { OutboxOptions, OutboxTelemetry } from '../../lib/outbox/log-outbox.ts'
 import type { Outbox, PageLimit, Receipt, Recovery } from '../../lib/outbox/outbox.ts'
@@ -30,6 +30,7 @@ export function receiptOf (number: number): Receipt {
 export function letterOf (sequence: number, overrides: Partial<DeadLetter> = {}): DeadLetter {
   return {
     stored: { sequence, storedAt: 1_700_000_000_000 + sequence, event: eventOf(sequence) },
+    sink: 'default',
     reason: 'answer',
     attempts: 3,
     code: 422,
@@ -38,6 +39,11 @@ export function letterOf (sequence: number, overrides: Partial<DeadLetter> = {})
     diedAt: 1_700_000_100_000,
     ...overrides
   }
+}
+
+/** What names that letter. */
+export function idOf (sequence: number): LetterId {
+  return { sequence, sink: 'default' }
 }
 
 /** Appends the events `from` to `to`, both included, at once. */

@@ -1,7 +1,7 @@
 import t, { test } from 'tap'
 import { createError } from '../../lib/errors.ts'
 import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
-import type { Publish } from '../../lib/message.ts'
+import type { Handling, Publish } from '../../lib/message.ts'
 import { ScriptedOutbox } from '../support/broker-outbox.ts'
 import { toEvent, until } from '../support/broker.ts'
 import { createTestTelemetry } from '../support/log-lines.ts'
@@ -18,6 +18,9 @@ function create (options: Partial<IngestOptions> = {}) {
   const ingest = createIngest({
     map: toEvent,
     outbox,
+    isReady: () => true,
+    settled: async () => {},
+    setAside: () => {},
     receipts: [],
     receiptLimit: 100,
     publishTimeoutMs: 60_000,
@@ -244,4 +247,151 @@ test('the sweep ends with the last open publish', async (t) => {
     outbox.release()
   }
   await until(() => ingest.open === 0)
+})
+
+/** Makes events that are handled like this. */
+function handledAs (handling: Handling): IngestOptions['map'] {
+  return (publish, id) => ({ ...toEvent(publish, id), handling })
+}
+
+test('ack: delivered is answered when every sink is done with the event, not before', async (t) => {
+  const settling: Array<{ sequence: number, resolve: () => void }> = []
+  const { ingest, outbox } = create({
+    map: handledAs({ ack: 'delivered' }),
+    settled: (sequence) => new Promise((resolve) => { settling.push({ sequence, resolve }) })
+  })
+  let outcome: unknown
+  const said = ingest.publish(publishOf()).then((value) => { outcome = value })
+  outbox.release()
+  await until(() => settling.length === 1)
+  t.equal(outcome, undefined, 'stored is not enough')
+  t.equal(settling[0]?.sequence, 1)
+  settling[0]?.resolve()
+  await said
+  t.same(outcome, { kind: 'stored' })
+})
+
+test('ack: delivered stores a retransmission once while the first one is under way', async (t) => {
+  let settle = (): void => {}
+  const { clock, ingest, outbox } = create({
+    map: handledAs({ ack: 'delivered' }),
+    publishTimeoutMs: 50,
+    settled: () => new Promise((resolve) => { settle = resolve })
+  })
+  const first = ingest.publish(publishOf())
+  outbox.release()
+  clock.now = 1000
+  t.match(await first, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_TIMEOUT' } })
+  const again = ingest.publish(publishOf({ dup: true }))
+  await new Promise(setImmediate)
+  t.equal(outbox.appends.length, 1)
+  settle()
+  t.same(await again, { kind: 'stored' })
+})
+
+test('ack: delivered is not waited for where nobody is answered: at QoS 0 and for wills', async (t) => {
+  const { ingest, outbox } = create({ map: handledAs({ ack: 'delivered' }), settled: () => new Promise(() => {}) })
+  const { messageId, ...qos0 } = publishOf({ qos: 0 })
+  const outcomes = [ingest.publish(qos0), ingest.publish(will)]
+  outbox.release()
+  t.same(await Promise.all(outcomes), [{ kind: 'stored' }, { kind: 'stored' }])
+})
+
+test('ack: received is answered at once, in its turn, and its event stored all the same', async (t) => {
+  const { ingest, outbox } = create({
+    map: (publish, id) => ({ ...toEvent(publish, id), ...(publish.topic === 'fast' && { handling: { ack: 'received' } }) })
+  })
+  t.same(await ingest.publish(publishOf({ topic: 'fast' })), { kind: 'stored' })
+  t.equal(outbox.stored.length, 0)
+  t.equal(ingest.open, 1, 'and is waited for at the end')
+  const order: string[] = []
+  const slow = ingest.publish(publishOf({ messageId: 2 })).then(() => { order.push('slow') })
+  const behind = ingest.publish(publishOf({ topic: 'fast', messageId: 3 })).then(() => { order.push('fast') })
+  await new Promise(setImmediate)
+  t.same(order, [])
+  const closing = ingest.close()
+  outbox.release()
+  await Promise.all([slow, behind, closing])
+  t.same(order, ['slow', 'fast'], '[MQTT-4.6.0-2]')
+  t.equal(outbox.stored.length, 3)
+})
+
+test('ack: received waits like others while the outbox is not ready, or much is not stored yet', async (t) => {
+  let ready = false
+  const { ingest, outbox } = create({ map: handledAs({ ack: 'received' }), isReady: () => ready })
+  let outcomes = 0
+  const publish = (messageId: number, bytes: number) => {
+    void ingest.publish(publishOf({ messageId, payload: Buffer.alloc(bytes) })).then(() => { outcomes++ })
+  }
+  publish(1, 1)
+  await new Promise(setImmediate)
+  t.equal(outcomes, 0, 'not ready')
+  outbox.release()
+  ready = true
+  for (let messageId = 2; messageId <= 12; messageId++) publish(messageId, 1024 * 1024)
+  await until(() => outcomes === 8)
+  await new Promise(setImmediate)
+  t.equal(outcomes, 8, 'seven of a mebibyte each; the others wait until they are stored')
+  outbox.release()
+  await until(() => outcomes === 12)
+})
+
+test('what was acknowledged when it was received and is not stored then is counted as lost', async (t) => {
+  const { telemetry, lines } = createTestTelemetry()
+  const { ingest, outbox } = create({ map: handledAs({ ack: 'received' }), telemetry })
+  t.same(await ingest.publish(publishOf()), { kind: 'stored' })
+  outbox.fail(failed)
+  await ingest.close()
+  t.match(lines.objects.at(-1), { level: 'error', code: 'MBS_ERR_OUTBOX_WRITE', client: 'device' })
+})
+
+test('tells which events were set aside, once they are stored', async (t) => {
+  const aside: unknown[] = []
+  const { ingest, outbox } = create({
+    map: handledAs({ aside: { reason: 'missing', detail: 'x' } }),
+    setAside: (sequence, reason) => { aside.push([sequence, reason]) }
+  })
+  const said = ingest.publish(publishOf())
+  t.same(aside, [])
+  outbox.release()
+  t.same(await said, { kind: 'stored' })
+  t.same(aside, [[1, 'missing']])
+})
+
+test('behind a publish that waits for delivery its client waits its turn, and no other one does', async (t) => {
+  let settle = (): void => {}
+  const { ingest, outbox } = create({
+    map: (publish, id) => publish.topic === 'drop' ? 'drop' : { ...toEvent(publish, id), ...(publish.topic === 'slow' && { handling: { ack: 'delivered' } }) },
+    settled: () => new Promise((resolve) => { settle = resolve })
+  })
+  const order: string[] = []
+  const say = (client: string, topic: string, messageId: number) => {
+    void ingest.publish(publishOf({ client: { id: client }, topic, messageId })).then(() => { order.push(`${client} ${messageId}`) })
+  }
+  say('a', 'fast', 1)
+  say('a', 'slow', 2)
+  say('a', 'fast', 3)
+  say('a', 'drop', 4)
+  say('b', 'drop', 1)
+  say('b', 'fast', 2)
+  outbox.release()
+  await until(() => order.length === 3)
+  await new Promise(setImmediate)
+  t.same(order, ['a 1', 'b 1', 'b 2'])
+  t.equal(outbox.stored.length, 4, 'all are stored at once')
+  settle()
+  await until(() => order.length === 6)
+  t.same(order.slice(3), ['a 2', 'a 3', 'a 4'])
+  say('a', 'fast', 5)
+  outbox.release()
+  await until(() => order.length === 7)
+})
+
+test('closing gives up what waits for delivery: it is stored, and its device sends it again', async (t) => {
+  const { ingest, outbox } = create({ map: handledAs({ ack: 'delivered' }), settled: () => new Promise(() => {}) })
+  const outcome = ingest.publish(publishOf())
+  outbox.release()
+  await new Promise(setImmediate)
+  await ingest.close()
+  t.match(await outcome, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_CLOSING' } })
 })

@@ -1,13 +1,23 @@
 import { test } from 'tap'
 import { Checkpoint } from '../../../lib/delivery/checkpoint.ts'
+import { SharedTrim } from '../../../lib/delivery/shared-trim.ts'
 import { createWatchedOutbox } from '../../support/delivery-rig.ts'
 import { createTestTelemetry } from '../../support/log-lines.ts'
 
 async function createCheckpoint (t: Parameters<typeof createWatchedOutbox>[0]) {
   const watched = await createWatchedOutbox(t)
   const { lines, telemetry } = createTestTelemetry('info')
-  const checkpoint = new Checkpoint({ outbox: watched.outbox, sink: 'sink', telemetry })
-  return { ...watched, checkpoint, lines }
+  const trim = new SharedTrim(watched.outbox, ['sink'])
+  const passed: Array<readonly [number, number]> = []
+  const { outbox } = watched
+  const checkpoint = new Checkpoint({
+    outbox,
+    sink: 'sink',
+    saved: (lowest) => trim.saved('sink', lowest),
+    onPassed: (from, to) => { passed.push([from, to]) },
+    telemetry
+  })
+  return { ...watched, checkpoint, lines, passed }
 }
 
 void test('is saved after so many deliveries, without being asked', async (t) => {
@@ -46,7 +56,7 @@ void test('begins where it was saved, with what was delivered beyond', async (t)
   for (const sequence of [1, 2, 4, 7]) checkpoint.passed(sequence)
   await checkpoint.save()
   const { telemetry } = createTestTelemetry('silent')
-  const again = new Checkpoint({ outbox, sink: 'sink', telemetry })
+  const again = new Checkpoint({ outbox, sink: 'sink', saved: async () => {}, onPassed: () => {}, telemetry })
   await again.load()
   t.equal(again.cursor.lowest, 3)
   t.same([3, 4, 5, 6, 7, 8].map((sequence) => again.cursor.has(sequence)), [false, true, false, false, true, false])
@@ -59,4 +69,12 @@ void test('a flush waits for the save under way and saves what came after it', a
   checkpoint.passed(2)
   await checkpoint.flush()
   t.equal((await outbox.loadCursor('sink'))?.lowest, 3)
+})
+
+void test('tells of everything that is passed, one by one or as a range', async (t) => {
+  const { checkpoint, passed } = await createCheckpoint(t)
+  checkpoint.passed(2)
+  checkpoint.passedRange(5, 9)
+  checkpoint.passedRange(9, 9)
+  t.same(passed, [[2, 3], [5, 9]])
 })

@@ -16,6 +16,7 @@ async function createDeadRig (t: Parameters<typeof createRig>[0], options: Param
 
 const letterOf = (more: Partial<DeadLetter> = {}): DeadLetter => ({
   stored: { sequence: 1, storedAt: 0, event: createEvent('a', 'a-0') },
+  sink: 'default',
   reason: 'answer',
   attempts: 1,
   code: 400,

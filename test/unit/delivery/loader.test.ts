@@ -26,7 +26,7 @@ function createLoader (outbox: Partial<Outbox>, limits: Partial<DeliveryLimits> 
     }),
     ...outbox
   } as Outbox
-  const checkpoint = new Checkpoint({ outbox: whole, sink: 'sink', telemetry })
+  const checkpoint = new Checkpoint({ outbox: whole, sink: 'sink', saved: async () => {}, onPassed: () => {}, telemetry })
   const loader = new Loader({
     outbox: whole,
     lanes,
@@ -35,6 +35,7 @@ function createLoader (outbox: Partial<Outbox>, limits: Partial<DeliveryLimits> 
     telemetry,
     clock,
     signal: stop.signal,
+    isWanted: (stored) => !stored.event.id.startsWith('unwanted'),
     isDown: () => false,
     onLoaded: () => {}
   })

@@ -3,7 +3,7 @@ import { test, type Test } from 'tap'
 import { LogOutbox, type OutboxOptions } from '../../../lib/outbox/log-outbox.ts'
 import { MemoryStore } from '../../../lib/outbox/memory-store.ts'
 import {
-  ALL, appendAll, eventOf, idsOf, letterOf, outboxOptions, rangeOf, readAll, receiptOf, RecordedTelemetry
+  ALL, appendAll, eventOf, idOf, idsOf, letterOf, outboxOptions, rangeOf, readAll, receiptOf, RecordedTelemetry
 } from '../../support/outbox-fixtures.ts'
 import { FaultyStore, ioError } from '../../support/outbox-faulty-store.ts'
 
@@ -79,7 +79,7 @@ void test('a failed write rejects what it held and what waits with MBS_ERR_OUTBO
   await t.rejects(outbox.saveCursor('main', CURSOR), { code: 'MBS_ERR_OUTBOX_WRITE' })
   await t.rejects(outbox.trim(3), { code: 'MBS_ERR_OUTBOX_WRITE' })
   await t.rejects(outbox.putDeadLetter(letterOf(1)), { code: 'MBS_ERR_OUTBOX_WRITE' })
-  await t.rejects(outbox.deleteDeadLetters([1]), { code: 'MBS_ERR_OUTBOX_WRITE' })
+  await t.rejects(outbox.deleteDeadLetters([idOf(1)]), { code: 'MBS_ERR_OUTBOX_WRITE' })
   t.same((await readAll(outbox)).ids, idsOf(1, 3), 'what is in memory is still read')
 })
 

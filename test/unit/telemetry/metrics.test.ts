@@ -10,8 +10,7 @@ const gauges: Gauges = {
   outbox: () => ({
     status: 'ready', events: 5, bytes: 1000, maxBytes: 4000, nextSequence: 9, deadLetters: 2, held: 3
   }),
-  oldestStoredAt: () => Date.now() - 60_000,
-  delivery: () => ({ waiting: 4, inFlight: 1 }),
+  delivery: () => deliveryOf(() => Date.now() - 60_000),
   openPublishes: () => 7,
   inflightBytes: () => 8,
   broker: () => ({
@@ -22,6 +21,10 @@ const gauges: Gauges = {
     retainedBytes: 15,
     subscriptionBytes: 16
   })
+}
+
+function deliveryOf (oldestStoredAt: () => number | undefined) {
+  return new Map([['a', { waiting: 4, inFlight: 1, oldestStoredAt: oldestStoredAt() }]])
 }
 
 async function read (metrics: ReturnType<typeof createMetrics>) {
@@ -106,9 +109,9 @@ test('gauges tell how outbox and delivery are when they are asked', async (t) =>
   t.equal(value('outbox_ready'), 1)
   t.equal(value('publishes_held'), 3)
   t.equal(value('publishes_open'), 7)
-  t.equal(value('delivery_waiting'), 4)
-  t.equal(value('delivery_in_flight'), 1)
-  const age = value('outbox_oldest_seconds')!
+  t.equal(value('delivery_waiting{sink="a"}'), 4)
+  t.equal(value('delivery_in_flight{sink="a"}'), 1)
+  const age = value('delivery_oldest_seconds{sink="a"}')!
   t.ok(age >= 60 && age < 120, `${age} s`)
 })
 
@@ -118,10 +121,10 @@ test('a full or failed outbox is not ready; nothing waiting, or a clock set back
     metrics.gauges = { ...gauges, outbox: () => ({ ...gauges.outbox(), status }) }
     t.equal(sampleOf(await read(metrics), `${PREFIX}outbox_ready`), 0, status)
   }
-  metrics.gauges = { ...gauges, oldestStoredAt: () => undefined }
-  t.equal(sampleOf(await read(metrics), `${PREFIX}outbox_oldest_seconds`), 0)
-  metrics.gauges = { ...gauges, oldestStoredAt: () => Date.now() + 60_000 }
-  t.equal(sampleOf(await read(metrics), `${PREFIX}outbox_oldest_seconds`), 0)
+  metrics.gauges = { ...gauges, delivery: () => deliveryOf(() => undefined) }
+  t.equal(sampleOf(await read(metrics), `${PREFIX}delivery_oldest_seconds{sink="a"}`), 0)
+  metrics.gauges = { ...gauges, delivery: () => deliveryOf(() => Date.now() + 60_000) }
+  t.equal(sampleOf(await read(metrics), `${PREFIX}delivery_oldest_seconds{sink="a"}`), 0)
 })
 
 test('two programs in one process count apart', async (t) => {

@@ -209,6 +209,13 @@ const rules: Record<string, Rule> = {
     log: { level: 'warn', code: 'MBS_ERR_OUTBOX_FULL', msg: /^dropped at QoS 0/, help: refusal.help, ...connection },
     metrics: { 'publishes_dropped_total{code="MBS_ERR_OUTBOX_FULL"}': 1 }
   },
+  publishLost: {
+    call: (telemetry) => telemetry.publishLost(refusal, { client: 'device-1' }),
+    log: {
+      level: 'error', code: 'MBS_ERR_OUTBOX_FULL', msg: /^acknowledged when received, and not stored/, help: refusal.help, client: 'device-1'
+    },
+    metrics: { 'publishes_dropped_total{code="MBS_ERR_OUTBOX_FULL"}': 1 }
+  },
   publishDenied: {
     call: (telemetry) => telemetry.publishDenied('secret/topic', connection),
     log: { level: 'warn', code: 'MBS_ERR_ACCESS_PUBLISH', msg: /^dropped: .*"secret\/topic"/, help: /access\.permissions/, ...connection },
@@ -313,6 +320,25 @@ const rules: Record<string, Rule> = {
     log: { level: 'info', sink: 'default', destination, downMs: 5000 },
     metrics: { 'sink_up{sink="default"}': 1 }
   },
+  eventSetAside: {
+    call: (telemetry) => telemetry.eventSetAside('schema'),
+    log: { level: 'warn', reason: 'schema', msg: /set aside/ },
+    metrics: { 'dead_lettered_total{sink="mapping",reason="schema"}': 1 }
+  },
+  eventNotDelivered: {
+    call: (telemetry) => {
+      telemetry.eventNotDelivered('default', 'filter')
+      telemetry.eventNotDelivered('default', 'expired')
+      telemetry.eventNotDelivered('default', 'expired')
+      telemetry.eventNotDelivered('archive', 'superseded')
+    },
+    metrics: {
+      'events_not_delivered_total{sink="default",reason="filter"}': 1,
+      'events_not_delivered_total{sink="default",reason="expired"}': 2,
+      'events_not_delivered_total{sink="default",reason="superseded"}': 0,
+      'events_not_delivered_total{sink="archive",reason="superseded"}': 1
+    }
+  },
   deadLettered: {
     call: (telemetry) => telemetry.deadLettered('default', { ...event, reason: 'answer', code: 400, attempts: 1 }),
     log: { level: 'error', sink: 'default', ...event, reason: 'answer', code: 400, attempts: 1 },
@@ -332,7 +358,7 @@ const rules: Record<string, Rule> = {
 const RATE_LIMITED = [
   'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
   'authenticationRefused', 'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed',
-  'clientThrottled', 'sessionNotKept', 'messageNotKept', 'retainedRefused'
+  'clientThrottled', 'publishLost', 'eventSetAside', 'sessionNotKept', 'messageNotKept', 'retainedRefused'
 ]
 
 async function read (telemetry: Telemetry) {
@@ -408,8 +434,7 @@ test('gauges are read from where observe says', async (t) => {
   const { telemetry } = createTestTelemetry()
   telemetry.observe({
     outbox: () => ({ status: 'ready', events: 1, bytes: 2, maxBytes: 3, nextSequence: 4, deadLetters: 5, held: 6 }),
-    oldestStoredAt: () => undefined,
-    delivery: () => ({ waiting: 7, inFlight: 8 }),
+    delivery: () => new Map([['a', { waiting: 7, inFlight: 8, oldestStoredAt: undefined }]]),
     openPublishes: () => 9,
     inflightBytes: () => 16,
     broker: () => ({
