@@ -6,9 +6,10 @@ import type { Outcome } from '../sink/sink.ts'
 
 /**
  * `delivered`: the sink has taken the event. `retry`: try again later. `refused`: the sink will never take this event.
- * `aborted`: the attempt was given up by us and says nothing.
+ * `untried`: it was not sent, because one before it was not taken. `aborted`: the attempt was given up by us and says
+ * nothing.
  */
-export type Verdict = 'delivered' | 'retry' | 'refused' | 'aborted'
+export type Verdict = 'delivered' | 'retry' | 'refused' | 'untried' | 'aborted'
 
 /**
  * Judges one attempt. 2xx is delivered; 404, 408, 409, 429, 5xx, what is not in the table at all (below 100, 600 and
@@ -18,6 +19,7 @@ export function classify (outcome: Outcome): Verdict {
   switch (outcome.kind) {
     case 'answer': return classifyStatus(outcome.status)
     case 'network': return 'retry'
+    case 'untried': return 'untried'
     case 'aborted': return 'aborted'
   }
 }

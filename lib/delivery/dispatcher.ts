@@ -12,12 +12,14 @@
 import { setMaxListeners } from 'node:events'
 import type { StoredEvent } from '../message.ts'
 import type { Outcome } from '../sink/sink.ts'
+import { Alarm } from './alarm.ts'
 import { describe, fieldsOf, send } from './attempt.ts'
 import { Checkpoint } from './checkpoint.ts'
 import { classify } from './classify.ts'
-import { systemClock, within, type CancelTimer, type Clock } from './clock.ts'
+import { systemClock, within, type Clock } from './clock.ts'
 import { DeadLetters } from './dead-letters.ts'
-import { Lanes, loadedHead, sequenceAt, type Lane } from './lanes.ts'
+import { loadedHead, oldestStoredAt, runOf, type Lane } from './lane.ts'
+import { Lanes } from './lanes.ts'
 import { Loader } from './loader.ts'
 import { deliveryLimits, type DispatcherOptions } from './options.ts'
 import { Prober } from './prober.ts'
@@ -26,8 +28,6 @@ import { Retries } from './retries.ts'
 import { SharedTrim } from './shared-trim.ts'
 import { SinkHealth, type SinkState } from './sink-health.ts'
 
-/** The timer fires at most this often, however many lanes wait. */
-const TICK_MS = 10
 /** What does not end when it is aborted is not waited for any longer. */
 const ABORT_MS = 1000
 
@@ -42,6 +42,7 @@ export class Dispatcher {
   readonly #prober: Prober
   readonly #relevance: Relevance
   readonly #deadLetters: DeadLetters
+  readonly #alarm: Alarm
   /** Ends everything but the attempts under way, and then those. */
   readonly #stop = new AbortController()
   readonly #abort = new AbortController()
@@ -52,8 +53,6 @@ export class Dispatcher {
   /** Dead letters on their way to the disk. */
   #settingAside = 0
   #onIdle: (() => void) | undefined
-  #cancelTimer: CancelTimer | undefined
-  #timerAt = Infinity
   #checkpointAt = 0
 
   constructor (options: DispatcherOptions) {
@@ -64,8 +63,9 @@ export class Dispatcher {
     setMaxListeners(0, this.#abort.signal)
     this.#options = options
     this.#clock = clock
+    this.#alarm = new Alarm(clock, () => { this.#tick() })
     this.#lanes = new Lanes(limits)
-    this.#health = new SinkHealth(concurrency)
+    this.#health = new SinkHealth(concurrency * (sink.batch?.count ?? 1))
     const backoff = { policy: options.backoffPolicy, delayMs: options.backoffDelayMs, maxMs: backoffMaxMs }
     this.#retries = new Retries({
       lanes: this.#lanes, health: this.#health, backoff, retry, retryAfterMaxMs, concurrency, random
@@ -154,16 +154,7 @@ export class Dispatcher {
 
   /** When the oldest undelivered event was stored, in milliseconds since the epoch; undefined when none is known. */
   oldestStoredAt (): number | undefined {
-    let lowest = Infinity
-    let storedAt: number | undefined
-    for (const lane of this.#lanes.all()) {
-      const sequence = sequenceAt(lane, 0)
-      const known = loadedHead(lane)?.storedAt ?? lane.trouble?.storedAt
-      if (sequence === undefined || known === undefined || sequence > lowest) continue
-      lowest = sequence
-      storedAt = known
-    }
-    return storedAt
+    return oldestStoredAt(this.#lanes.all())
   }
 
   /** Begins where the sink left off. Idempotent. Rejects when the cursor cannot be read. */
@@ -194,7 +185,7 @@ export class Dispatcher {
 
   async #close (graceMs: number): Promise<void> {
     this.#stop.abort()
-    this.#cancelTimer?.()
+    this.#alarm.stop()
     this.#loader.stop()
     this.#deadLetters.stop()
     if (this.#starting === undefined) return
@@ -240,9 +231,10 @@ export class Dispatcher {
     const stored = loadedHead(lane)
     if (stored === undefined) return
     const startedAt = this.#clock.now()
-    const outcome = await this.#send(stored)
+    const run = this.#options.sink.batch === undefined ? [stored] : runOf(lane, this.#options.sink.batch)
+    const outcomes = await this.#sendRun(run)
     try {
-      this.#settle(lane, stored, outcome, startedAt, false)
+      this.#settleRun(lane, run, outcomes, startedAt)
       this.#pump()
     } catch (error) {
       this.#options.telemetry.unexpected(error, 'delivery')
@@ -250,11 +242,28 @@ export class Dispatcher {
   }
 
   async #send (stored: StoredEvent): Promise<Outcome> {
+    const [outcome] = await this.#sendRun([stored])
+    return outcome as Outcome
+  }
+
+  async #sendRun (run: readonly StoredEvent[]): Promise<readonly Outcome[]> {
     const { sink, telemetry } = this.#options
     this.#inFlight++
-    const outcome = await send(sink, this.#relevance.outgoing(stored), this.#abort.signal, telemetry)
+    const events = run.map((stored) => this.#relevance.outgoing(stored))
+    const outcomes = await send(sink, events, this.#abort.signal, telemetry)
     this.#inFlight--
-    return outcome
+    return outcomes
+  }
+
+  /** Settles events at the front of a busy lane, in order, up to the first that the sink did not take. */
+  #settleRun (lane: Lane, run: readonly StoredEvent[], outcomes: readonly Outcome[], startedAt: number): void {
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.kind === 'untried') return
+      // The one before was taken, which made the lane ready for this one.
+      if (index > 0) this.#lanes.claim(lane)
+      this.#settle(lane, run[index] as StoredEvent, outcome, startedAt, false)
+      if (classify(outcome) !== 'delivered') return
+    }
   }
 
   /** Draws the consequences of an attempt to send the head of a busy lane: advances it, parks it, or sets it aside. */
@@ -271,6 +280,7 @@ export class Dispatcher {
         this.#answered()
         void this.#setAside(lane, stored, outcome, 'answer', (lane.trouble?.failures ?? 0) + 1)
         break
+      case 'untried':
       case 'aborted':
     }
   }
@@ -291,6 +301,7 @@ export class Dispatcher {
         if (!await this.#bury(stored, outcome, 'answer', 1)) return false
         this.#lanes.remove(lane, stored.sequence)
         return true
+      case 'untried':
       case 'aborted':
         return false
     }
@@ -372,18 +383,10 @@ export class Dispatcher {
     this.#pump()
   }
 
-  /** Sets the one timer of delivery to whatever comes first. */
+  /** Sets the alarm of delivery to whatever comes first. */
   #arm (): void {
     const due = Math.min(this.#checkpointAt, this.#health.state === 'down' ? this.#prober.nextAt : this.#retries.nextAt)
-    if (due >= this.#timerAt || this.#stop.signal.aborted) return
-    this.#cancelTimer?.()
-    const waitMs = Math.max(TICK_MS, Math.ceil(due - this.#clock.now()))
-    this.#timerAt = due
-    this.#cancelTimer = this.#clock.setTimer(() => {
-      this.#timerAt = Infinity
-      this.#cancelTimer = undefined
-      this.#tick()
-    }, waitMs)
+    if (!this.#stop.signal.aborted) this.#alarm.set(due)
   }
 
   #isIdle (): boolean {

@@ -1,5 +1,5 @@
 /** Lanes that wait for their turn, first in first out, linked through themselves: taking turns costs no allocation. */
-import type { Lane } from './lanes.ts'
+import type { Lane } from './lane.ts'
 
 export class LaneQueue {
   #first: Lane | undefined

@@ -8,53 +8,8 @@
  */
 import type { StoredEvent } from '../message.ts'
 import { LaneQueue } from './lane-queue.ts'
+import { sequenceAt, sizeOf, waiting, type Lane } from './lane.ts'
 import type { DeliveryLimits } from './options.ts'
-
-/** What has gone wrong with the head of a lane. Times are monotonic unless they say otherwise. */
-export interface Trouble {
-  /** Attempts that failed, counted or not. */
-  failures: number
-  /** Those of them that failed while the sink was proven to take others. */
-  counted: number
-  /** The number of the sink's successes when the last of them was counted. */
-  countedAt: number
-  /** Failures in a row, up to the last one, in which the sink took nothing else; `successes` tells when it did. */
-  alone: number
-  successes: number
-  /** When the last attempt ended. */
-  attemptedAt: number
-  retryAt: number
-  /** No success brings the retry further forward than this: one backoff delay, or what the sink asked for. */
-  earliestAt: number
-  /** There was no success to hold the last failure against: the next one brings the retry forward. */
-  unproven: boolean
-  /** Sequences of the events behind it that were tried in its place and failed as well, in order. */
-  run: readonly number[]
-  /** When the event was stored, milliseconds since the epoch. */
-  readonly storedAt: number
-}
-
-/**
- * `ready`: its head is loaded and waits for its turn. `busy`: an attempt is under way, or the head is being set aside.
- * `failing`: waits for its retry. `fetching`: would be ready if its head were loaded.
- */
-export type LaneState = 'ready' | 'busy' | 'failing' | 'fetching'
-
-/** One lane. Read it anywhere, change it through `Lanes` only (except for its trouble). */
-export interface Lane {
-  readonly key: string
-  state: LaneState
-  trouble: Trouble | undefined
-  /** Events, or their sequence numbers where they are not loaded; everything before `first` is done with. */
-  queue: Array<StoredEvent | number>
-  first: number
-  /** How many from `first` on are loaded. */
-  loaded: number
-  /** Size of the event seen last, to guess what fetching would load. */
-  eventBytes: number
-  previous: Lane | undefined
-  next: Lane | undefined
-}
 
 /** The sequences that a lane wants loaded next. */
 export interface LoadRequest {
@@ -62,8 +17,6 @@ export interface LoadRequest {
   readonly sequences: readonly number[]
 }
 
-/** What an event takes beside its data: attributes, strings, objects. A guess on the high side. */
-const OVERHEAD_BYTES = 512
 /** Heads that have failed more often than this are probed in rotation. */
 const FAILURES_RANKED = 3
 
@@ -365,23 +318,6 @@ export class Lanes {
   }
 }
 
-/** Undelivered events of a lane that have been read, loaded or not. */
-export function waiting (lane: Lane): number {
-  return lane.queue.length - lane.first
-}
-
-/** The head of a lane, where it is loaded. */
-export function loadedHead (lane: Lane): StoredEvent | undefined {
-  const head = lane.queue[lane.first]
-  return typeof head === 'object' ? head : undefined
-}
-
-/** The sequence at a place of a lane; 0 is its head. */
-export function sequenceAt (lane: Lane, offset: number): number | undefined {
-  const item = lane.queue[lane.first + offset]
-  return typeof item === 'object' ? item.sequence : item
-}
-
 function isTriedLess (lane: Lane, than: Lane): boolean {
   const difference = rank(lane) - rank(than)
   return difference < 0 || (difference === 0 && attemptedAt(lane) < attemptedAt(than))
@@ -393,8 +329,4 @@ function rank (lane: Lane): number {
 
 function attemptedAt (lane: Lane): number {
   return lane.trouble?.attemptedAt ?? -Infinity
-}
-
-function sizeOf (stored: StoredEvent): number {
-  return OVERHEAD_BYTES + stored.event.data.length
 }

@@ -6,7 +6,8 @@ import type { StoredEvent } from '../message.ts'
 import type { Outcome } from '../sink/sink.ts'
 import { backoffMs, type Backoff } from './backoff.ts'
 import { retryAfterMs } from './classify.ts'
-import type { Lane, Lanes, Trouble } from './lanes.ts'
+import type { Lane, Trouble } from './lane.ts'
+import type { Lanes } from './lanes.ts'
 import type { SinkHealth } from './sink-health.ts'
 
 /** No event is given up for one failure: it may have been the first of an outage. */

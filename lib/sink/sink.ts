@@ -10,6 +10,8 @@ export type Outcome =
   | { readonly kind: 'answer', readonly status: number, readonly retryAfterMs?: number, readonly body: Buffer }
   /** No answer: refused, reset, timed out, TLS failure. `code` is the error's code, such as ECONNREFUSED. */
   | { readonly kind: 'network', readonly code: string, readonly reason: string, readonly timedOut: boolean }
+  /** It was not sent, because an event before it was not taken; counts as nothing. */
+  | { readonly kind: 'untried' }
   /** Given up because the program is closing; counts as nothing. */
   | { readonly kind: 'aborted' }
 
@@ -20,6 +22,13 @@ export interface Sink {
   readonly destination: string
   /** Sends one event once. @param signal ends the attempt early, with outcome `aborted` */
   send (event: Event, signal: AbortSignal): Promise<Outcome>
+  /** How many events one request can hold, and their bytes; absent where each event has its own. */
+  readonly batch?: { readonly count: number, readonly bytes: number }
+  /**
+   * Sends several events of one partition key in their order, in one request with those of other calls where it can.
+   * Present where `batch` is. @returns their outcomes in the same order; behind the first that is not taken, `untried`
+   */
+  sendAll? (events: readonly Event[], signal: AbortSignal): Promise<readonly Outcome[]>
   /**
    * Trusts these PEM certificates, beside those that node trusts, from its next connection on. Absent where a sink has
    * no connections.

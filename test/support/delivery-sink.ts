@@ -99,3 +99,21 @@ export class ScriptedSink implements Sink {
     return [...new Set(this.events.filter((event) => event.partitionKey === key).map((event) => event.id))]
   }
 }
+
+/** The same sink for several events of a key at a time: it takes them up to the first that the script does not. */
+export class BatchingSink extends ScriptedSink {
+  readonly batch = { count: 10, bytes: 1_000_000 }
+  /** Sizes of the runs that came, in order. */
+  readonly runs: number[] = []
+
+  async sendAll (events: readonly Event[], signal: AbortSignal): Promise<readonly Outcome[]> {
+    this.runs.push(events.length)
+    const outcomes: Outcome[] = []
+    for (const event of events) {
+      const last = outcomes.at(-1)
+      const goesOn = last === undefined || (last.kind === 'answer' && last.status < 300)
+      outcomes.push(goesOn ? await this.send(event, signal) : { kind: 'untried' })
+    }
+    return outcomes
+  }
+}

@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import { Lanes, loadedHead, sequenceAt, waiting, type Lane, type Trouble } from '../../../lib/delivery/lanes.ts'
+import { loadedHead, runOf, sequenceAt, waiting, type Lane, type Trouble } from '../../../lib/delivery/lane.ts'
+import { Lanes } from '../../../lib/delivery/lanes.ts'
 import { deliveryLimits } from '../../../lib/delivery/options.ts'
 import type { StoredEvent } from '../../../lib/message.ts'
 import { createEvent } from '../../support/delivery-rig.ts'
@@ -36,6 +37,28 @@ function fail (lanes: Lanes, failures = 1, attemptedAt = 0): Lane {
   lanes.park(lane)
   return lane
 }
+
+void test('a run is what is loaded at the front of a lane, within its bounds, and as far as nothing has to be handled', async (t) => {
+  const lanes = new Lanes({ ...limits, laneEvents: 100, loadedEvents: 1000 })
+  const more = { count: 100, bytes: 1_000_000 }
+  for (let sequence = 1; sequence <= 6; sequence++) lanes.add(stored(sequence, 'a'))
+  const handled = stored(7, 'a')
+  lanes.add({ ...handled, event: { ...handled.event, handling: { supersede: 'x' } } })
+  lanes.add(stored(8, 'a'))
+  const lane = laneOf(lanes, 'a')
+  const numbers = (limit: Parameters<typeof runOf>[1]) => runOf(lane, limit).map(({ sequence }) => sequence)
+  t.same(numbers(more), [1, 2, 3, 4, 5, 6])
+  t.same(numbers({ ...more, count: 4 }), [1, 2, 3, 4])
+  t.same(numbers({ ...more, bytes: 1 }), [1], 'one in any case')
+  lanes.claim(lane)
+  for (let sequence = 1; sequence <= 6; sequence++) {
+    lanes.advance(lane)
+    lanes.claim(lane)
+  }
+  t.same(numbers(more), [7, 8])
+  lane.trouble = trouble(1)
+  t.same(numbers(more), [7], 'what has failed is sent alone')
+})
 
 void test('lanes take turns, each with one head at a time', async (t) => {
   const lanes = new Lanes(limits)
