@@ -257,6 +257,15 @@ export const table = {
     help: 'Correct it; `mqtt-broker-source check` says all that is wrong with the rules, and docs/mapping.md what they can be.',
     exitCode: EXIT_CONFIG
   },
+  MBS_ERR_MAPPING_SOURCE: {
+    message: 'The template events.lifecycle.source cannot be used: {reason}.',
+    help: 'Correct it; docs/lifecycle.md says which placeholders there are.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_INGEST_LIFECYCLE: {
+    message: 'More than {maxBytes} bytes of life-cycle events wait for the outbox; this one was left out.',
+    help: 'Nothing else is concerned: devices go on and publishes are stored in their turn. See the log and /readyz for why the outbox does not store, and ask for fewer in events.lifecycle.events.'
+  },
   MBS_ERR_INGEST_MAPPING: {
     message: 'The publish could not be made a CloudEvent: {reason}; it was not acknowledged.',
     help: 'This is a defect of the program: please report it with the topic and the configuration.'

@@ -79,6 +79,47 @@ export interface Publish {
   readonly receivedAt: number
 }
 
+/** What is known of a session from its CONNACK on. */
+export interface SessionFacts {
+  readonly client: ClientIdentity
+  readonly authMethod: AuthMethod
+  /** As in CONNECT: 3 is MQTT 3.1, 4 is MQTT 3.1.1. */
+  readonly protocolVersion: number
+  /** It ends with its connection. */
+  readonly cleanSession: boolean
+  /** It was there before this connection. */
+  readonly sessionPresent: boolean
+  /** 0: none. */
+  readonly keepAliveSeconds: number
+  /** The listener at which it arrived. */
+  readonly listener: string
+  /** Address and port of the other side. */
+  readonly address: string
+  readonly willTopic?: string
+}
+
+/** Why the connection of a session ended: docs/lifecycle.md says what each means. */
+export type EndReason =
+  'clean' | 'keepalive' | 'takenover' | 'kicked' | 'protocol-error' | 'server-shutdown' | 'connection-lost'
+
+/** How the connection of a session ended. */
+export interface SessionEnd {
+  readonly reason: EndReason
+  /** The code of the error (docs/errors.md), where there was one. */
+  readonly code?: string
+  readonly durationMs: number
+  /** PUBLISH packets that came, retransmissions among them. */
+  readonly messagesReceived: number
+}
+
+/** One thing that happened to a session. */
+export type LifecycleChange = { readonly session: SessionFacts } & (
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'disconnected', readonly end: SessionEnd }
+  | { readonly kind: 'subscribed', readonly subscriptions: ReadonlyArray<{ readonly filter: string, readonly qos: QoS }> }
+  | { readonly kind: 'unsubscribed', readonly filters: readonly string[] }
+)
+
 /** A value of a CloudEvents extension attribute [CE 3.1]. */
 export type ExtensionValue = string | number | boolean
 

@@ -7,7 +7,9 @@ import { join } from 'node:path'
 import { separateFamilies } from './config/addresses.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { createError, reasonOf } from './errors.ts'
+import { LifecycleEvents } from './ingest/lifecycle-events.ts'
 import { compileRules } from './mapping/event-rules.ts'
+import { createLifecycleMapper } from './mapping/lifecycle-event.ts'
 import { createMapper, type Mapper } from './mapping/mapper.ts'
 import { createDiskOutbox } from './outbox/disk.ts'
 import { createMemoryOutbox } from './outbox/memory.ts'
@@ -22,6 +24,9 @@ import { VERSION } from './version.ts'
 export const SINK_NAME = 'default'
 const DEAD_LETTER_SINK_NAME = 'dead-letters'
 
+/** Life-cycle events that wait while the outbox holds take no more: thousands of them. */
+const MAX_WAITING_LIFECYCLE_BYTES = 16 * 1024 * 1024
+
 /** What nobody has to choose about an outbox. */
 const OUTBOX = {
   /** Newest events also kept in memory, so that a sink which keeps up never makes the disk read. */
@@ -35,6 +40,16 @@ const OUTBOX = {
 export function createEventMapper ({ name, events: { rules, overrides } }: Config): Mapper {
   const compiled = compileRules(rules)
   return createMapper({ name, overrides: overrides.extensions, ...(compiled.size > 0 && { rules: compiled }) })
+}
+
+/** What stores the life of clients as events; undefined where a configuration does not ask for it. */
+export function createLifecycle (
+  { name, events: { lifecycle, overrides } }: Config, outbox: Outbox, telemetry: Telemetry
+): LifecycleEvents | undefined {
+  if (lifecycle === undefined) return undefined
+  const { events: kinds, source } = lifecycle
+  const map = createLifecycleMapper({ name, overrides: overrides.extensions, source })
+  return new LifecycleEvents({ kinds, map, outbox, maxWaitingBytes: MAX_WAITING_LIFECYCLE_BYTES, telemetry })
 }
 
 /** The outbox that a configuration asks for; not opened. */

@@ -18,12 +18,14 @@ import { readUsersFile } from './config/users-file.ts'
 import { Deliveries } from './delivery/deliveries.ts'
 import { createError, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
+import type { LifecycleEvents } from './ingest/lifecycle-events.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
 import { InflightBytes } from './listener/inflight-bytes.ts'
 import { Listener } from './listener/listener.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
-  caTexts, createDeadLetterSink, createEventMapper, createOutbox, createSink, readCa, SINK_NAME, transportOf
+  caTexts, createDeadLetterSink, createEventMapper, createLifecycle, createOutbox, createSink, readCa, SINK_NAME,
+  transportOf
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import type { Sink } from './sink/sink.ts'
@@ -69,6 +71,7 @@ export class Source {
   readonly #sink: Sink | undefined
   readonly #deadLetterSink: Sink | undefined
   readonly #inflight: InflightBytes
+  readonly #lifecycle: LifecycleEvents | undefined
   #deliveries: Deliveries | undefined
   #ingest: Ingest | undefined
   #broker: Broker | undefined
@@ -94,6 +97,7 @@ export class Source {
     this.#deadLetterSink = createDeadLetterSink(config)
     this.#inflight = new InflightBytes(config.limits.inflightBytes)
     this.#outbox = createOutbox(config, this.#telemetry)
+    this.#lifecycle = createLifecycle(config, this.#outbox, this.#telemetry)
     this.#admin = createAdminServer({
       host: config.http.host,
       port: config.http.port,
@@ -237,6 +241,7 @@ export class Source {
       canStore: () => this.#outbox.stats().status !== 'failed',
       permissions: this.#permissions,
       deniedPublish: this.config.access.deniedPublish,
+      lifecycle: this.#lifecycle?.tell,
       limits: {
         ...limits,
         connectTimeoutMs: connectTimeout,
@@ -330,6 +335,7 @@ export class Source {
     await this.#broker?.close()
     await Promise.all(this.#listeners.map(async (listener) => { await listener.close() }))
     await this.#ingest?.close()
+    await this.#lifecycle?.settled() // how each session ended has been told by now
     await this.#deliveries?.close(this.config.delivery.grace)
     await this.#sink?.close()
     await this.#deadLetterSink?.close()

@@ -46,7 +46,7 @@ const PLAN: readonly Row[] = [
     // The form of user files, files of keys and rules of events is judged where it is used.
     lib: [
       ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts',
-      'lib/mapping/event-rules.ts'
+      'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts'
     ],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },

@@ -17,6 +17,8 @@ export interface AedesClient extends Omit<Client, 'conn' | 'clean'> {
   readonly subscriptions: Readonly<Record<string, { readonly qos: QoS }>>
   /** The session ends with its connection. */
   clean: boolean
+  /** It has sent DISCONNECT [MQTT-3.14.4-3]. */
+  readonly _disconnected: boolean
 }
 
 /** Called back once: null lets the publish pass, an error closes the connection. */

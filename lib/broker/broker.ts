@@ -7,16 +7,18 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Aedes, type Client } from 'aedes'
-import { createError, isMbsError, reasonOf } from '../errors.ts'
+import { reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
 import { createAdmission } from './admission.ts'
 import { BrokerState, type BrokerStats } from './broker-state.ts'
 import { createConnectHook } from './connect-hook.ts'
 import type {
-  Authenticate, BrokerLimits, Connection, DeniedPublish, Permissions, StateLimits, StorePublish
+  Authenticate, BrokerLimits, Connection, DeniedPublish, Permissions, StateLimits, StorePublish, TellLifecycle
 } from './contract.ts'
+import { toConnectionError } from './end-reason.ts'
 import { Identities } from './identities.ts'
+import { LifecycleWatch } from './lifecycle-watch.ts'
 import { PublishHook } from './publish-hook.ts'
 import { SubscribeHook } from './subscribe-hook.ts'
 
@@ -44,6 +46,8 @@ export interface BrokerOptions {
   readonly canStore: () => boolean
   readonly permissions: Permissions
   readonly deniedPublish: DeniedPublish
+  /** Told what happens to sessions, where that is asked for. */
+  readonly lifecycle?: TellLifecycle | undefined
   readonly limits: BrokerLimits & StateLimits & {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
     readonly connectTimeoutMs: number
@@ -83,6 +87,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   })
   const subscribeHook = new SubscribeHook({ identities, permissions, limits, subscriptions, telemetry })
   const state = { isClosing: false }
+  const watch = options.lifecycle === undefined ? undefined : new LifecycleWatch(options.lifecycle, identities)
 
   const aedes = await Aedes.createBroker(toAedesOptions({
     concurrency: CONCURRENT_MESSAGES,
@@ -90,7 +95,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     maxInflightInbound: MAX_UNRELEASED,
     maxTopicLevels: AEDES_TOPIC_LEVELS
   }, {
-    authorizePublish: hook.authorize,
+    authorizePublish: watch === undefined ? hook.authorize : watch.counting(hook.authorize),
     preConnect: createConnectHook({
       authenticate: options.authenticate,
       identities,
@@ -98,6 +103,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
       limits,
       canAccept: () => !state.isClosing && options.canStore(),
       refused: (client) => { connections.markTold(client) },
+      accepted: watch?.accepted,
       telemetry
     }),
     authenticate: createAdmission({ identities, identityLimit: kept.identityLimit, sessions, telemetry }),
@@ -114,18 +120,29 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   subscribeHook.attach(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
-    if (packet.returnCode === 0) gateOf(client).sessionAccepted()
+    if (packet.returnCode !== 0) return
+    watch?.connected(client as unknown as AedesClient, packet.sessionPresent)
+    gateOf(client).sessionAccepted()
   })
   aedes.on('client', (client) => {
     sessions.started(client as unknown as AedesClient)
     connections.started(client)
   })
-  aedes.on('subscribe', (subscriptions, client) => { kept.subscribed(gateOf(client), subscriptions) })
-  aedes.on('unsubscribe', (filters, client) => { subscriptions.release(client as unknown as AedesClient, filters) })
-  aedes.on('clientDisconnect', (client) => { connections.ended(client) })
+  aedes.on('subscribe', (subscriptions, client) => {
+    watch?.subscribed(client as unknown as AedesClient, subscriptions)
+    kept.subscribed(gateOf(client), subscriptions)
+  })
+  aedes.on('unsubscribe', (filters, client) => {
+    watch?.unsubscribed(client as unknown as AedesClient, filters)
+    subscriptions.release(client as unknown as AedesClient, filters)
+  })
+  aedes.on('clientDisconnect', (client) => {
+    watch?.ended(client as unknown as AedesClient)
+    connections.ended(client)
+  })
   aedes.on('clientError', (client, error) => { connections.failed(client, error) })
   aedes.on('connectionError', (client, error) => { connections.failed(client, error) })
-  return new AedesBroker(aedes, hook, kept, state)
+  return new AedesBroker(aedes, hook, kept, state, watch)
 }
 
 class AedesBroker implements Broker {
@@ -133,14 +150,18 @@ class AedesBroker implements Broker {
   readonly #hook: PublishHook
   readonly #kept: BrokerState
   readonly #state: { isClosing: boolean }
+  readonly #watch: LifecycleWatch | undefined
   readonly #connections = new Set<Connection>()
   #closed: Promise<void> | undefined
 
-  constructor (aedes: Aedes, hook: PublishHook, kept: BrokerState, state: { isClosing: boolean }) {
+  constructor (
+    aedes: Aedes, hook: PublishHook, kept: BrokerState, state: { isClosing: boolean }, watch: LifecycleWatch | undefined
+  ) {
     this.#aedes = aedes
     this.#hook = hook
     this.#kept = kept
     this.#state = state
+    this.#watch = watch
   }
 
   get clients (): number {
@@ -175,9 +196,11 @@ class AedesBroker implements Broker {
 
   async #close (): Promise<void> {
     this.#state.isClosing = true
+    this.#watch?.closing()
     await new Promise<void>((resolve) => { this.#aedes.close(resolve) })
     // Those that never became sessions.
     for (const connection of this.#connections) connection.destroy()
+    await this.#watch?.settled()
     await this.#hook.settled()
     this.#kept.close()
   }
@@ -212,12 +235,9 @@ class ConnectionErrors {
     if (client.closed || this.#told.has(client)) return
     this.#told.add(client)
     const fields = fieldsOf(client)
-    if (isMbsError(error)) this.#telemetry.connectionFailed(error, fields)
-    else if ('syscall' in error || error.message === 'connection closed') this.#telemetry.connectionBroken(reasonOf(error), fields)
-    else {
-      const details = { reason: reasonOf(error) }
-      this.#telemetry.connectionFailed(createError('MBS_ERR_BROKER_PROTOCOL', details, error), fields)
-    }
+    const problem = toConnectionError(error)
+    if (problem === undefined) this.#telemetry.connectionBroken(reasonOf(error), fields)
+    else this.#telemetry.connectionFailed(problem, fields)
   }
 }
 

@@ -33,12 +33,14 @@ export interface ConnectHookOptions {
   readonly canAccept: () => boolean
   /** Called before a client is refused whom telemetry has been told of. */
   readonly refused: (client: AedesClient) => void
+  /** Called with each CONNECT that is accepted, as the client sent it. */
+  readonly accepted?: ((client: AedesClient, packet: ConnectPacket) => void) | undefined
   readonly telemetry: Telemetry
 }
 
 /** Makes the hook. */
 export function createConnectHook (options: ConnectHookOptions): AedesHooks['preConnect'] {
-  const { authenticate, identities, permissions, limits, canAccept, refused, telemetry } = options
+  const { authenticate, identities, permissions, limits, canAccept, refused, accepted, telemetry } = options
   return (client, packet, callback) => {
     const connection = client.conn
     const refuse = (problem: MbsError): void => {
@@ -74,6 +76,7 @@ export function createConnectHook (options: ConnectHookOptions): AedesHooks['pre
       }
       identities.set(client, outcome.identity)
       if (outcome.identity.expiresAt !== undefined) endAt(connection, outcome.identity.expiresAt)
+      accepted?.(client, packet)
       // Aedes counts only packets that it gets to read, and it reads none while publishes wait.
       connection.setKeepAlive(packet.keepalive ?? 0)
       packet.keepalive = 0

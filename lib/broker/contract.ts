@@ -1,7 +1,7 @@
 /** What the broker needs from its neighbors: the connection it is given, and the function it hands publishes to. */
 import type { Duplex } from 'node:stream'
 import type { MbsError } from '../errors.ts'
-import type { Credentials, Identity, PeerCertificate, Publish } from '../message.ts'
+import type { Credentials, Identity, LifecycleChange, PeerCertificate, Publish } from '../message.ts'
 
 /** What is known of a device before it has said anything. */
 export interface PeerFacts {
@@ -61,6 +61,12 @@ export type Authentication =
  * gone. Whoever is refused has been told to telemetry.
  */
 export type Authenticate = (credentials: Credentials, signal: AbortSignal) => Promise<Authentication>
+
+/**
+ * Told what happens to sessions, in the order in which it happens to each: `connected` before anything that it
+ * publishes is handed on, `disconnected` after all of it and after its will. Returns at once and never throws.
+ */
+export type TellLifecycle = (change: LifecycleChange) => void
 
 /** What clients may ask of the broker. */
 export interface BrokerLimits {

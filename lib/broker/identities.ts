@@ -1,10 +1,16 @@
 /** Who each session is, from CONNECT on: the one place where the hooks ask. */
-import type { Identity } from '../message.ts'
+import type { ClientIdentity, Identity } from '../message.ts'
 import type { AedesClient } from './aedes-types.ts'
 
 /** What a log line says of a session: where it is connected, and the name that was proven. */
 export function fieldsOf ({ conn, id }: AedesClient, { username }: Identity) {
   return { ...conn.facts, clientId: id, ...(username !== undefined && { username }) }
+}
+
+/** Who a session is, as the next stages are told. */
+export function clientOf ({ clientId, username, certificate }: Identity): ClientIdentity {
+  if (certificate !== undefined) return { id: clientId, certificate, ...(username !== undefined && { username }) }
+  return username === undefined ? { id: clientId } : { id: clientId, username }
 }
 
 export class Identities {

@@ -8,11 +8,11 @@
  * for a subscriber if one that it numbered later has overtaken it.
  */
 import { createError, reasonOf, type MbsError } from '../errors.ts'
-import type { ClientIdentity, Identity, Publish } from '../message.ts'
+import type { Identity, Publish } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, PublishCallback, PublishPacket } from './aedes-types.ts'
 import type { BrokerLimits, DeniedPublish, Permissions, PublishOutcome, StorePublish } from './contract.ts'
-import { fieldsOf, type Identities } from './identities.ts'
+import { clientOf, fieldsOf, type Identities } from './identities.ts'
 import { copyOf, ownCopyOf } from './payload.ts'
 import { topicProblem } from './topics.ts'
 import type { UnreleasedPublishes } from './unreleased-publishes.ts'
@@ -194,7 +194,7 @@ export class PublishHook {
       return
     }
     const publish: Publish = {
-      client: toClient(identity),
+      client: clientOf(identity),
       topic: will.topic,
       payload: will.payload as Buffer,
       qos: will.qos,
@@ -278,7 +278,7 @@ function toPublish (identity: Identity, packet: PublishPacket): Publish {
   // How the publisher sent it is no concern of the subscribers [MQTT-3.3.1-3].
   packet.dup = false
   return {
-    client: toClient(identity),
+    client: clientOf(identity),
     topic,
     payload,
     qos,
@@ -300,11 +300,6 @@ function sendNowhere (packet: PublishPacket): void {
   packet.topic = NOWHERE
   packet.retain = false
   packet.payload = NOTHING
-}
-
-function toClient ({ clientId, username, certificate }: Identity): ClientIdentity {
-  if (certificate !== undefined) return { id: clientId, certificate, ...(username !== undefined && { username }) }
-  return username === undefined ? { id: clientId } : { id: clientId, username }
 }
 
 function lastOf (pending: Pending | undefined): Answer[] | undefined {

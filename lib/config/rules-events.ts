@@ -1,5 +1,6 @@
-/** The rules about `events.rules`; see rules.ts. */
+/** The rules about `events`; see rules.ts. */
 import { compileRule, EventRules, type CompiledRule } from '../mapping/event-rules.ts'
+import { parseClientTemplate } from '../mapping/client-template.ts'
 import { describeFound, type Report } from './problem.ts'
 import type { DraftConfig } from './schema.ts'
 
@@ -13,6 +14,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
 const MAX_WARNINGS = 20
 
 export function checkEventRules ({ events }: DraftConfig, report: Report): void {
+  checkLifecycleSource(events, report)
   if (!report.sound(['events', 'rules']) || !Array.isArray(events.rules)) return
   const compiled: CompiledRule[] = []
   for (const [index, rule] of events.rules.entries()) {
@@ -37,4 +39,12 @@ export function checkEventRules ({ events }: DraftConfig, report: Report): void 
       `events.rules[${behind.index}] (${behind.pattern.text}) comes before it and matches all its topics`)
   }
   if (unreachable.length > MAX_WARNINGS) report.warn(`${unreachable.length - MAX_WARNINGS} more of events.rules never decide`)
+}
+
+function checkLifecycleSource ({ lifecycle }: DraftConfig['events'], report: Report): void {
+  const path = ['events', 'lifecycle', 'source']
+  if (!report.sound(path) || lifecycle?.source === undefined) return
+  const parsed = parseClientTemplate(lifecycle.source, 'uri')
+  if (typeof parsed !== 'string') return
+  report.add(path, { found: describeFound(lifecycle.source), allowed: 'a text with placeholders', hint: parsed })
 }

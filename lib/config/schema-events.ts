@@ -7,6 +7,9 @@ export const CONTEXT_ATTRIBUTES = [
   'specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'dataschema', 'data'
 ] as const
 
+/** What can become an event of the life of a client. */
+const LIFECYCLE_EVENTS = ['connected', 'disconnected', 'subscribed', 'unsubscribed'] as const
+
 const EXTENSION_NAMES = { pattern: '^[a-z0-9]{1,20}$', not: { enum: [...CONTEXT_ATTRIBUTES] } }
 const NAMES_IN_WORDS = 'names of 1 to 20 characters of a-z and 0-9, none a CloudEvents attribute'
 const TEMPLATE = 'a text with placeholders: docs/mapping.md'
@@ -73,6 +76,23 @@ export const eventsSection = section('How a publish becomes a CloudEvent: docs/m
     default: [],
     maxItems: 100_000,
     allowed: 'a list of rules'
+  }),
+  lifecycle: optionalSection('Makes events of what happens to clients, beside what they publish: docs/lifecycle.md. `lifecycle: {}` makes all of them; without this section there are none.', {
+    events: Type.Unsafe<Array<(typeof LIFECYCLE_EVENTS)[number]>>({
+      type: 'array',
+      description: 'What becomes an event.',
+      default: [...LIFECYCLE_EVENTS],
+      minItems: 1,
+      uniqueItems: true,
+      allowed: `a list of ${LIFECYCLE_EVENTS.join(', ')}`,
+      items: { type: 'string', enum: [...LIFECYCLE_EVENTS] }
+    }),
+    source: Type.Optional(text({
+      description: '`source` of these events; what placeholders bring in is percent-encoded. That of the events without rules, unless given.',
+      maxLength: 4096,
+      allowed: 'a text with the placeholders {clientid}, {username}, {name}, {cert.…}: docs/lifecycle.md',
+      example: '/devices/{clientid}'
+    }))
   }),
   overrides: section('What is set on every event, whatever the mapping says.', {
     extensions: Type.Unsafe<Record<string, string>>({

@@ -5,7 +5,7 @@
  * Never in a log: payloads, passwords. Never a label: client ids, topics, whatever a device chooses.
  */
 import { createError, type MbsError } from '../errors.ts'
-import type { Aside, QoS } from '../message.ts'
+import type { Aside, LifecycleChange, QoS } from '../message.ts'
 import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
 import { AccessTelemetry } from './access-telemetry.ts'
 import type { ConnectionFields } from './telemetry-base.ts'
@@ -234,6 +234,22 @@ export class Telemetry extends AccessTelemetry {
   /** A message was not sent to a subscriber that does not read as fast as messages come. */
   deliveryDropped (): void {
     this.metrics.unread++
+  }
+
+  // ---- life cycle of clients -------------------------------------------------------------------------------------
+
+  /** The event of something that happened to a session is durable. @param kind one of a closed list */
+  lifecycleStored (kind: LifecycleChange['kind']): void {
+    this.metrics.lifecycleStored.labels(kind).inc()
+  }
+
+  /** Something happened to a session, and there is no event of it. */
+  lifecycleLost (kind: LifecycleChange['kind'], error: MbsError, fields: ConnectionFields): void {
+    this.metrics.lifecycleLost.labels(kind, error.code).inc()
+    this.repeated(`lifecycle ${error.code}`, (suppressed) => {
+      const line = { code: error.code, event: kind, ...fields, help: error.help, suppressed }
+      this.log.error(line, `a life-cycle event was lost: ${error.message}`)
+    })
   }
 
   // ---- outbox ----------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ import type { Test } from 'tap'
 import { createBroker, type BrokerOptions } from '../../lib/broker/broker.ts'
 import type { DeniedPublish, Permissions, StateLimits } from '../../lib/broker/contract.ts'
 import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
+import { LifecycleEvents, type LifecycleEventsOptions } from '../../lib/ingest/lifecycle-events.ts'
 import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
 import { InflightBytes } from '../../lib/listener/inflight-bytes.ts'
 import type { GateLimits } from '../../lib/listener/frame-gate.ts'
 import { createListener, type ListenerOptions } from '../../lib/listener/listener.ts'
 import type { ListenerTls } from '../../lib/listener/tls-options.ts'
+import { createLifecycleMapper } from '../../lib/mapping/lifecycle-event.ts'
 import type { Event, Publish } from '../../lib/message.ts'
 import { ScriptedOutbox } from './broker-outbox.ts'
 import { createTestTelemetry, type LogLine } from './log-lines.ts'
@@ -55,6 +57,8 @@ export interface TestBrokerOptions {
   /** Everything is allowed unless given. */
   permissions?: Permissions
   deniedPublish?: DeniedPublish
+  /** What happens to sessions becomes events; nothing, unless given. */
+  lifecycle?: Partial<LifecycleEventsOptions>
 }
 
 export const allowAll: Permissions = { mayPublish: () => true, maySubscribe: () => true, mayReceive: () => true }
@@ -78,6 +82,16 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     now: () => performance.now(),
     ...options.ingest
   })
+  const lifecycle = options.lifecycle === undefined
+    ? undefined
+    : new LifecycleEvents({
+      kinds: ['connected', 'disconnected', 'subscribed', 'unsubscribed'],
+      map: createLifecycleMapper({ name: 'gw', overrides: {} }),
+      outbox,
+      maxWaitingBytes: 1024 * 1024,
+      telemetry,
+      ...options.lifecycle
+    })
   const publishes: Publish[] = []
   const broker = await createBroker({
     authenticate: options.authenticate ?? letIn,
@@ -88,6 +102,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     canStore: options.canStore ?? (() => true),
     permissions: options.permissions ?? allowAll,
     deniedPublish: options.deniedPublish ?? 'close',
+    lifecycle: lifecycle?.tell,
     limits: {
       topicBytes: 1024,
       topicLevels: 32,
@@ -127,7 +142,9 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     return lines.objects.filter((line) => line['code'] === code)
   }
 
-  return { outbox, telemetry, lines, logged, ingest, publishes, broker, connections, listener, address, port }
+  return {
+    outbox, telemetry, lines, logged, ingest, lifecycle, publishes, broker, connections, listener, address, port
+  }
 }
 
 /** Everyone is anonymous. */

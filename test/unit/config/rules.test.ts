@@ -270,6 +270,30 @@ test('permissions that no session can have are warned about', async (t) => {
   t.strictSame(warnings({ publish: ['a/{cert.cn}'] }, {}, { protocol: 'mqtts', tls }), [])
 })
 
+test('life-cycle events are there when they are asked for, in a file or by the environment', async (t) => {
+  const all = ['connected', 'disconnected', 'subscribed', 'unsubscribed']
+  t.equal(load({}).config.events.lifecycle, undefined)
+  t.strictSame(load({ events: { lifecycle: {} } }).config.events.lifecycle, { events: all })
+  const source = '/d/{clientid}'
+  t.strictSame(load({ events: { lifecycle: { events: ['connected'], source } } }).config.events.lifecycle, { events: ['connected'], source })
+  const env = { MBS_EVENTS_LIFECYCLE_SOURCE: source }
+  t.strictSame(loadConfig({ env }).config.events.lifecycle, { events: all, source })
+})
+
+test('mistakes in events.lifecycle are told with their place', async (t) => {
+  const mistakes = (lifecycle: object) => mistakesIn({ settings: { events: { lifecycle } } })
+  for (const events of [[], ['connected', 'connected'], 'connected']) {
+    t.match(mistakes({ events }).get('events.lifecycle.events'), { allowed: /^a list of connected, disconnected/ }, JSON.stringify(events))
+  }
+  t.match(mistakes({ events: ['conected'] }).get('events.lifecycle.events[0]'), { hint: 'did you mean connected?' })
+  t.match(mistakes({ evnts: [] }).get('events.lifecycle.evnts'), { hint: 'did you mean events.lifecycle.events?' })
+  for (const [source, hint] of [
+    ['/a/{topic}', /^\{topic\} is no placeholder here/], ['/a b', /no URI/], ['/a/{clientid', /brace/], ['{payload.a}', /is no placeholder here/]
+  ] as const) t.match(mistakes({ source }).get('events.lifecycle.source'), { hint }, source)
+  // Rules are told of as well.
+  t.strictSame(codes({ events: { rules: [{ topic: 'a/{b' }], lifecycle: { source: '{qos}' } } }), ['events.lifecycle.source', 'events.rules[0].topic'])
+})
+
 test('a listener whose clients cannot show what access asks for is told what is missing', async (t) => {
   const mistakes = mistakesIn({
     settings: { listeners: [{ protocol: 'mqtts', host: '0.0.0.0', tls: { cert: 'c', key: 'k' } }], access: { certificates: {} } }

@@ -247,6 +247,15 @@ const rules: Record<string, Rule> = {
     log: { level: 'error', code: 'MBS_ERR_OUTBOX_FULL', msg: /^a will was lost/, help: refusal.help, ...connection },
     metrics: { 'publishes_dropped_total{code="MBS_ERR_OUTBOX_FULL"}': 1 }
   },
+  lifecycleStored: {
+    call: (telemetry) => telemetry.lifecycleStored('connected'),
+    metrics: { 'lifecycle_events_total{event="connected"}': 1 }
+  },
+  lifecycleLost: {
+    call: (telemetry) => telemetry.lifecycleLost('disconnected', refusal, connection),
+    log: { level: 'error', msg: /^a life-cycle event was lost: /, code: refusal.code, event: 'disconnected', help: refusal.help, ...connection },
+    metrics: { 'lifecycle_events_lost_total{event="disconnected",code="MBS_ERR_OUTBOX_FULL"}': 1 }
+  },
   subscriptionRefused: {
     call: (telemetry) => telemetry.subscriptionRefused(createError('MBS_ERR_BROKER_FILTER', { reason: 'x' }), connection),
     log: { level: 'warn', code: 'MBS_ERR_BROKER_FILTER', ...connection },
