@@ -266,6 +266,20 @@ export const table = {
     message: 'More than {maxBytes} bytes of life-cycle events wait for the outbox; this one was left out.',
     help: 'Nothing else is concerned: devices go on and publishes are stored in their turn. See the log and /readyz for why the outbox does not store, and ask for fewer in events.lifecycle.events.'
   },
+  MBS_ERR_MAPPING_SCHEMA: {
+    message: 'The JSON Schema {file} cannot be used: {reason}.',
+    help: 'Give a file with one JSON Schema (draft-07 or 2020-12) that refers to nothing outside of it; docs/mapping.md says what it can be.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_MAPPING_REFUSED: {
+    message: 'The rule events.rules[{index}] refuses the publish: {reason}; it was not acknowledged.',
+    help: 'Correct what the device sends: it will send the same again until it fits. `otherwise: deadLetter` in the rule stores such publishes as dead letters instead.'
+  },
+  MBS_ERR_MAPPING_TRANSFORMER: {
+    message: 'Transforms cannot be evaluated at present: {reason}; the publish was not acknowledged.',
+    help: 'They run in a process of their own: check that this user may start processes, and that there is memory for one more. The device sends the message again on reconnect.',
+    retryable: true
+  },
   MBS_ERR_INGEST_MAPPING: {
     message: 'The publish could not be made a CloudEvent: {reason}; it was not acknowledged.',
     help: 'This is a defect of the program: please report it with the topic and the configuration.'

@@ -52,7 +52,7 @@ export function createMetrics () {
     duplicates: 0,
     denied: 0,
     withheld: 0,
-    leftOut: { drop: 0, filter: 0, invalid: 0 },
+    leftOut: { drop: 0, filter: 0, invalid: 0, schema: 0 },
     unread: 0,
     held: 0,
     notKept: 0,
@@ -108,6 +108,8 @@ export function createMetrics () {
     lifecycleLost: counter('lifecycle_events_lost_total',
       'Life-cycle events of clients that were not stored, by the code of the error.', ['event', 'code']),
     subscriptionsRefused: counter('subscriptions_refused_total', 'Topic filters denied, by the code of the error.', ['code']),
+    transformsStopped: counter('transforms_stopped_total',
+      'Times that the process which evaluates transforms was replaced: one took too long where it cannot be interrupted, or too much memory.'),
     storeSeconds: histogram('store_seconds',
       'Time from the arrival of a publish until its event was durable, which is when PUBACK or PUBREC goes out.',
       [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30]),
@@ -154,8 +156,10 @@ export function createMetrics () {
   })
   collected('counter', 'stored_total', 'Publishes stored in the outbox.', [], (set) => { set(metrics.stored) })
   collected('counter', 'publishes_left_out_total',
-    'Publishes that became no event, because their rule says so: `drop`, `filter`, or `invalid` (no CloudEvent that their device may make). They are acknowledged and sent to subscribers.',
-    ['reason'], (set) => { for (const reason of ['drop', 'filter', 'invalid'] as const) set(metrics.leftOut[reason], { reason }) })
+    'Publishes that became no event, because their rule says so: `drop`, `filter`, `invalid` (no CloudEvent that their device may make), or `schema` (their data does not fit it). They are acknowledged and sent to subscribers.',
+    ['reason'], (set) => {
+      for (const reason of ['drop', 'filter', 'invalid', 'schema'] as const) set(metrics.leftOut[reason], { reason })
+    })
   collected('counter', 'duplicates_total', 'Retransmissions at QoS 2 recognised and not stored again.', [],
     (set) => { set(metrics.duplicates) })
   collected('counter', 'publishes_denied_total',

@@ -222,8 +222,23 @@ export class Telemetry extends AccessTelemetry {
   }
 
   /** A publish became no event, because a rule says so. @param reason one of a closed list */
-  publishLeftOut (reason: 'drop' | 'filter' | 'invalid'): void {
+  publishLeftOut (reason: 'drop' | 'filter' | 'invalid' | 'schema'): void {
     this.metrics.leftOut[reason]++
+  }
+
+  /** The process that evaluates transforms has ended, or was: the event at fault is set aside, the others go on. */
+  transformStopped (fields: { reason: string }): void {
+    this.metrics.transformsStopped.inc()
+    this.repeated('transform stopped', (suppressed) => {
+      this.log.warn({ ...fields, suppressed }, 'the process that evaluates transforms was replaced')
+    })
+  }
+
+  /** Transforms of a device or of a rule took too long again and again: its events are set aside without a try. */
+  transformPaused (fields: { whose: 'device' | 'rule', rule: number, clientId?: string, pauseMs: number }): void {
+    this.repeated(`transform paused ${fields.whose}`, (suppressed) => {
+      this.log.warn({ ...fields, suppressed }, 'transforms take too long; those of this device or rule are not tried for a while')
+    })
   }
 
   /** A message was not sent to a subscriber, because its topic is not allowed to it. */

@@ -1,0 +1,293 @@
+/**
+ * Has the transforms of rules evaluated in another process, so that an expression that never ends, or takes all memory,
+ * harms nothing but its own event: the process is ended and replaced, the event at fault has failed, and what waited
+ * behind it is run again, in order.
+ *
+ * Invariant: a job has its result within a bound, whatever the jobs before it do. Who is slow again and again, a device
+ * or the rule itself, is left alone for a while: its jobs fail without being tried, and nobody waits for them.
+ */
+import { createError } from '../errors.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { Strikes } from './strikes.ts'
+import { TransformWorker, type Answer } from './transform-worker.ts'
+import type { Transform } from './transform.ts'
+
+export interface TransformInput {
+  readonly transform: Transform
+  /** The place of its rule. */
+  readonly rule: number
+  /** Whose event it is. */
+  readonly clientId: string
+  /** Variables of the expression, as JSON; nothing: it has none. */
+  readonly variables: string
+  /** JSON. */
+  readonly input: Buffer
+}
+
+export type TransformResult =
+  | { readonly kind: 'done', readonly data: Buffer }
+  /** In words, without a part of the input. */
+  | { readonly kind: 'failed', readonly detail: string }
+
+export interface Transformer {
+  /**
+   * The result of a transform. It may come before that of an earlier call.
+   * @throws MBS_ERR_MAPPING_TRANSFORMER, as a rejection, where transforms cannot be run at present
+   */
+  run (input: TransformInput): Promise<TransformResult>
+  /** Ends the process; what is not done is rejected. Idempotent. */
+  close (): Promise<void>
+}
+
+export interface TransformerOptions {
+  /** Time for one evaluation, in milliseconds. */
+  readonly timeoutMs: number
+  /** Most bytes of a result. */
+  readonly resultBytes: number
+  /** Memory of the process for values, in bytes. */
+  readonly memoryBytes: number
+  readonly telemetry: Pick<Telemetry, 'transformStopped' | 'transformPaused'>
+  /** Milliseconds, of a clock that never jumps. */
+  readonly now: () => number
+}
+
+interface Job extends TransformInput {
+  readonly resolve: (result: TransformResult) => void
+  readonly reject: (error: Error) => void
+  /** The process ended while it was the oldest. */
+  isSuspect: boolean
+}
+
+/** Jobs that the process has at a time: what keeps it busy, and what is run again after one of them. */
+const WINDOW = 32
+/** What is stuck where the library cannot stop it is given so much longer. */
+const STUCK_FACTOR = 2
+const STUCK_MS = 250
+/** A process that is not ready by then is ended; after so many in a row, nothing waits for the next one. */
+const START_MS = 15_000
+const MAX_STARTS = 3
+const RESTART_MS = 100
+
+const PAUSE_MS = 30_000
+const CLIENT_STRIKES = { limit: 3, pauseMs: PAUSE_MS, remembered: 10_000 }
+const RULE_STRIKES = { limit: 6, pauseMs: PAUSE_MS, remembered: 10_000 }
+
+/** Makes the transformer; its process is started when it is needed first. */
+export function createTransformer (options: TransformerOptions): Transformer {
+  return new ProcessTransformer(options)
+}
+
+class ProcessTransformer implements Transformer {
+  readonly #options: TransformerOptions
+  readonly #stuckMs: number
+  readonly #clients = new Strikes<string>(CLIENT_STRIKES)
+  readonly #rules = new Strikes<number>(RULE_STRIKES)
+  /** To be run again, before those that were not yet. */
+  #again: Job[] = []
+  readonly #waiting = new Set<Job>()
+  /** What the process has, oldest first. */
+  #running: Job[] = []
+  #worker: TransformWorker | undefined
+  /** Since when the oldest is the oldest; while it starts, since when it does. */
+  #since = 0
+  /** The one that the process is being ended for. */
+  #stuck: Job | undefined
+  #failedStarts = 0
+  #isScheduled = false
+  #timer: NodeJS.Timeout | undefined
+  #closing: { readonly ended: Promise<void>, readonly end: () => void } | undefined
+
+  constructor (options: TransformerOptions) {
+    this.#options = options
+    this.#stuckMs = options.timeoutMs * STUCK_FACTOR + STUCK_MS
+  }
+
+  run (input: TransformInput): Promise<TransformResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#closing !== undefined) {
+        reject(closed())
+        return
+      }
+      this.#waiting.add({ ...input, resolve, reject, isSuspect: false })
+      if (this.#isScheduled) return
+      this.#isScheduled = true
+      // Everything that arrives in this turn goes together.
+      setImmediate(() => {
+        this.#isScheduled = false
+        this.#advance()
+      })
+    })
+  }
+
+  async close (): Promise<void> {
+    if (this.#closing === undefined) {
+      let end = (): void => {}
+      const ended = new Promise<void>((resolve) => { end = resolve })
+      this.#closing = { ended, end }
+      clearTimeout(this.#timer)
+      this.#rejectAll(closed())
+      if (this.#worker === undefined) end()
+      else this.#worker.kill()
+    }
+    await this.#closing.ended
+  }
+
+  /** Gives the process what it can take. */
+  #advance (): void {
+    if (this.#closing !== undefined) return
+    const worker = this.#worker
+    for (let job = this.#next(); job !== undefined; job = this.#next()) {
+      if (this.#isLeftAlone(job)) continue
+      if (worker?.isReady !== true) {
+        if (worker === undefined && this.#timer === undefined) this.#start()
+        return
+      }
+      // One at which the process may have ended runs alone: then it is known.
+      const isAlone = job.isSuspect || this.#running[0]?.isSuspect === true
+      if (this.#running.length >= (isAlone ? 1 : WINDOW)) break
+      this.#remove(job)
+      if (this.#running.length === 0) this.#since = this.#options.now()
+      this.#running.push(job)
+      worker.add(job.rule, job.transform.text, job.variables, job.input)
+    }
+    worker?.flush()
+    if (this.#running.length > 0) this.#watch(this.#stuckMs)
+  }
+
+  #next (): Job | undefined {
+    return this.#again[0] ?? this.#waiting.values().next().value
+  }
+
+  #remove (job: Job): void {
+    if (this.#again[0] === job) this.#again.shift()
+    else this.#waiting.delete(job)
+  }
+
+  /** Fails a job that is not to be tried. */
+  #isLeftAlone (job: Job): boolean {
+    const now = this.#options.now()
+    const isClient = this.#clients.isOut(job.clientId, now)
+    if (!isClient && !this.#rules.isOut(job.rule, now)) return false
+    this.#remove(job)
+    const whose = isClient ? 'this device' : 'this rule'
+    job.resolve({ kind: 'failed', detail: `it was not tried, because transforms of ${whose} took too long before` })
+    return true
+  }
+
+  #start (): void {
+    const { timeoutMs, resultBytes, memoryBytes, now } = this.#options
+    this.#since = now()
+    this.#worker = new TransformWorker({
+      timeoutMs,
+      resultBytes,
+      memoryBytes,
+      ready: () => {
+        this.#failedStarts = 0
+        clearTimeout(this.#timer)
+        this.#timer = undefined
+        this.#advance()
+      },
+      answered: (answers) => { this.#answered(answers) },
+      ended: (reason) => { this.#ended(reason) }
+    })
+    this.#watch(START_MS)
+  }
+
+  #answered (answers: readonly Answer[]): void {
+    this.#since = this.#options.now()
+    for (const answer of answers) {
+      const job = this.#running.shift()
+      if (job === undefined) continue
+      if (answer.kind === 'slow') {
+        this.#strike(job)
+        job.resolve({ kind: 'failed', detail: answer.detail })
+      } else {
+        this.#clients.succeeded(job.clientId)
+        this.#rules.succeeded(job.rule)
+        job.resolve(answer.kind === 'done' ? answer : { kind: 'failed', detail: answer.detail })
+      }
+    }
+    this.#advance()
+  }
+
+  /** Looks after so long whether the oldest job, or the start, has gone on. */
+  #watch (ms: number): void {
+    if (this.#timer !== undefined) return
+    const timer = setTimeout(() => {
+      // What it has answered may not have been read yet, where this process was busy itself.
+      setImmediate(() => {
+        if (this.#timer !== timer) return
+        this.#timer = undefined
+        const worker = this.#worker
+        if (worker === undefined || (worker.isReady && this.#running.length === 0)) return
+        const limitMs = worker.isReady ? this.#stuckMs : START_MS
+        const leftMs = this.#since + limitMs - this.#options.now()
+        if (leftMs > 0) return this.#watch(leftMs)
+        this.#stuck = this.#running[0]
+        worker.kill()
+      })
+    }, ms)
+    this.#timer = timer
+  }
+
+  #ended (reason: string): void {
+    const wasReady = this.#worker?.isReady === true
+    const stuck = this.#stuck
+    this.#worker = undefined
+    this.#stuck = undefined
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#closing !== undefined) return this.#closing.end()
+    const [oldest, ...others] = this.#running
+    this.#running = []
+    this.#again = [...others, ...this.#again]
+    if (oldest !== undefined) this.#blame(oldest, stuck)
+    this.#options.telemetry.transformStopped({ reason: stuck === undefined ? reason : 'it did not end in time' })
+    if (!wasReady && ++this.#failedStarts >= MAX_STARTS) {
+      this.#failedStarts = 0
+      this.#rejectAll(createError('MBS_ERR_MAPPING_TRANSFORMER', { reason }))
+    }
+    if (this.#next() === undefined) return
+    if (wasReady) this.#advance()
+    else this.#timer = setTimeout(() => { this.#timer = undefined; this.#advance() }, RESTART_MS)
+  }
+
+  /**
+   * The process ended while this job was the oldest. Something else may have ended it, or an earlier job that was done
+   * at the last moment: then it has one more try.
+   */
+  #blame (job: Job, stuck: Job | undefined): void {
+    if (job !== stuck && !job.isSuspect) {
+      job.isSuspect = stuck === undefined
+      this.#again.unshift(job)
+      return
+    }
+    this.#strike(job)
+    const detail = job === stuck
+      ? `it did not end within ${this.#options.timeoutMs} ms`
+      : 'it ended the process it ran in, as one does that takes more memory than there is'
+    job.resolve({ kind: 'failed', detail })
+  }
+
+  #strike (job: Job): void {
+    const now = this.#options.now()
+    if (this.#clients.failed(job.clientId, now)) {
+      this.#options.telemetry.transformPaused({ whose: 'device', rule: job.rule, clientId: job.clientId, pauseMs: PAUSE_MS })
+    }
+    if (this.#rules.failed(job.rule, now)) {
+      this.#options.telemetry.transformPaused({ whose: 'rule', rule: job.rule, pauseMs: PAUSE_MS })
+    }
+  }
+
+  #rejectAll (error: Error): void {
+    const jobs = [...this.#running, ...this.#again, ...this.#waiting]
+    this.#running = []
+    this.#again = []
+    this.#waiting.clear()
+    for (const { reject } of jobs) reject(error)
+  }
+}
+
+function closed (): Error {
+  return createError('MBS_ERR_MAPPING_TRANSFORMER', { reason: 'the program is shutting down' })
+}

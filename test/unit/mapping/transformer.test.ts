@@ -1,0 +1,213 @@
+import { execFileSync } from 'node:child_process'
+import { test, type Test } from 'tap'
+import { createTransformer, type TransformerOptions } from '../../../lib/mapping/transformer.ts'
+import { parseTransform, type Transform } from '../../../lib/mapping/transform.ts'
+
+/** What is catastrophic for a backtracking regular expression, and nothing that the library could interrupt. */
+const STUCK = '$match(t, /^(a+)+$/)'
+const EVIL = { t: `${'a'.repeat(40)}!` }
+
+function create (t: Test, options: Partial<TransformerOptions> = {}) {
+  const told: object[] = []
+  const transformer = createTransformer({
+    timeoutMs: 100,
+    resultBytes: 100_000,
+    memoryBytes: 64 * 1024 * 1024,
+    telemetry: {
+      transformStopped: (fields) => { told.push(fields) },
+      transformPaused: (fields) => { told.push(fields) }
+    },
+    now: () => performance.now(),
+    ...options
+  })
+  t.teardown(() => transformer.close())
+  const rules = new Map<string, number>()
+  const run = async (text: string, input: unknown = {}, { clientId = 'c', variables = '', rule = -1 } = {}) => {
+    if (!rules.has(text)) rules.set(text, rules.size)
+    const result = await transformer.run({
+      transform: parse(text),
+      rule: rule === -1 ? rules.get(text)! : rule,
+      clientId,
+      variables,
+      input: Buffer.from(JSON.stringify(input))
+    })
+    return result.kind === 'done' ? JSON.parse(result.data.toString()) as unknown : result.detail
+  }
+  return { transformer, run, told }
+}
+
+function parse (text: string): Transform {
+  const transform = parseTransform(text)
+  if (typeof transform === 'string') throw new Error(transform)
+  return transform
+}
+
+test('results are those of JSONata, each for its job', async (t) => {
+  const { run } = create(t)
+  const results = await Promise.all([
+    run('{ "c": (f - 32) * 5 / 9 }', { f: 212 }),
+    run('$'),
+    run('readings.v', { readings: [{ v: 1 }, { v: 2 }] }),
+    run('$event.subject & "/" & $topic', {}, { variables: '{"event":{"subject":"s"},"topic":"a/b"}' }),
+    run('null'),
+    run('"ü" & a', { a: '温😀' }),
+    run('[]'),
+    run('a', { a: 'x'.repeat(90_000) }),
+    ...Array.from({ length: 200 }, (_, n) => run('n * 2', { n }))
+  ])
+  t.same(results.slice(0, 7), [{ c: 100 }, {}, [1, 2], 's/a/b', null, 'ü温😀', []])
+  t.equal((results[7] as string).length, 90_000)
+  t.same(results.slice(8), Array.from({ length: 200 }, (_, n) => n * 2))
+})
+
+test('what is no result is said in words, without a part of the input', async (t) => {
+  const { run, told } = create(t)
+  const secret = 'SECRET'
+  const table: Array<[expression: string, detail: RegExp]> = [
+    ['missing', /^its result is nothing$/],
+    ['t = "x" ? 1', /^its result is nothing$/],
+    ['function($x) { $x }', /^its result has a function in it/],
+    ['{ "a": [$sum] }', /^its result has a function in it/],
+    ['/a/', /^its result has a function in it/],
+    ['$pad("", 100001)', /^its result is larger than 100000 bytes$/],
+    ['$pad("", 60000, "ü")', /^its result is larger than 100000 bytes$/],
+    ['$error(t)', /^it failed with D3137 of JSONata at character \d+$/],
+    ['$number(t)', /^it failed with D3030 of JSONata at character \d+$/],
+    ['t + 1', /^it failed with T2001 of JSONata/],
+    ['$eval(t & "(")', /^it failed with D3120 of JSONata/],
+    ['$map([1..3], t)', /^it failed with T\d{4} of JSONata/],
+    ['($f := function($n) { 1 + $f($n + 1) }; $f(0))', /^it failed with D1011 of JSONata/],
+    ['[1..10000000]', /^it failed with D2015 of JSONata/]
+  ]
+  for (const [expression, detail] of table) {
+    const result = await run(expression, { t: secret })
+    t.match(result, detail, expression)
+    t.notMatch(result, secret)
+  }
+  t.same(told, [], 'and the process lives on')
+  t.match(await createBroken(t), /^it failed$/, 'input that is no JSON')
+})
+
+async function createBroken (t: Test): Promise<string> {
+  const { transformer } = create(t)
+  const result = await transformer.run({
+    transform: parse('$'), rule: 0, clientId: 'c', variables: '', input: Buffer.from('{"a":')
+  })
+  return result.kind === 'failed' ? result.detail : ''
+}
+
+test('what never ends is given up, and the others have their results', async (t) => {
+  for (const expression of ['($f := function($n) { $f($n + 1) }; $f(0))', STUCK]) {
+    const { run, told } = create(t)
+    await run('1') // the process is up
+    const begun = performance.now()
+    const others = (from: number) => Promise.all(Array.from({ length: 50 }, (_, n) => run('n', { n: from + n }, { clientId: 'other' })))
+    const [before, evil, after] = await Promise.all([others(0), run(expression, EVIL, { clientId: 'evil' }), others(50)])
+    t.equal(evil, 'it did not end within 100 ms')
+    t.same([...before, ...after], Array.from({ length: 100 }, (_, n) => n), 'once each, as if nothing had been')
+    t.ok(performance.now() - begun < 5000)
+    t.equal(told.length, expression === STUCK ? 1 : 0, 'only what cannot be interrupted costs the process')
+  }
+})
+
+test('what takes all memory ends its process alone', async (t) => {
+  const doubling = (then: string) => `($f := function($s, $n) { $n = 0 ? $s : $f($s & $s, $n - 1) }; ${then})`
+  for (const expression of [
+    doubling('$length($f("abcdefgh", 25))'), doubling('$uppercase($f("abcdefgh", 25))'), '$pad("", 300000000, "ab")',
+    '$split($pad("", 20000000), "")'
+  ]) {
+    const { run, told } = create(t, { timeoutMs: 2000 })
+    const [evil, other] = await Promise.all([run(expression, {}, { clientId: 'evil' }), run('2')])
+    t.match(evil, /^it ended the process it ran in|^it did not end within 2000 ms|^it failed/, expression)
+    t.equal(other, 2)
+    t.ok(told.length > 0 || /^it failed/.test(String(evil)))
+  }
+})
+
+test('a process that something else has ended costs no job', async (t) => {
+  const { run, told } = create(t)
+  await run('1')
+  const results = Promise.all(Array.from({ length: 64 }, (_, n) => run('n', { n })))
+  killChildren()
+  t.same(await results, Array.from({ length: 64 }, (_, n) => n))
+  await run('1')
+  killChildren()
+  t.equal(await run('2'), 2, 'one that had nothing to do is replaced as well')
+  t.ok(told.length >= 1)
+})
+
+function killChildren (): void {
+  for (const pid of transformProcesses()) process.kill(pid, 'SIGKILL')
+}
+
+/** Processes of this one that evaluate transforms. */
+function transformProcesses (): number[] {
+  const lines = execFileSync('ps', ['-o', 'pid=,ppid=,args=', '-A'], { encoding: 'utf8', maxBuffer: 1e8 }).split('\n')
+  return lines.map((line) => /^\s*(\d+)\s+(\d+)\s+.*--max-old-space-size=\d+ --eval/.exec(line))
+    .flatMap((match) => Number(match?.[2]) === process.pid ? [Number(match?.[1])] : [])
+}
+
+test('a device whose transforms are slow again and again is left alone, and nobody waits for it', async (t) => {
+  const clock = { now: 0 }
+  const { run, told } = create(t, { timeoutMs: 20, now: () => performance.now() + clock.now })
+  const evil = () => run(STUCK, EVIL, { clientId: 'evil' })
+  for (let time = 1; time <= 3; time++) t.equal(await evil(), 'it did not end within 20 ms')
+  const begun = performance.now()
+  const many = await Promise.all(Array.from({ length: 200 }, evil))
+  t.ok(performance.now() - begun < 1000)
+  t.same(new Set(many), new Set(['it was not tried, because transforms of this device took too long before']))
+  t.same(await run(STUCK, { t: 'aa' }, { clientId: 'good' }), { match: 'aa', index: 0, groups: ['a'.repeat(2)] })
+  t.match(told.find((one) => 'whose' in one), { whose: 'device', clientId: 'evil', rule: 0 })
+  clock.now = 31_000
+  t.equal(await evil(), 'it did not end within 20 ms', 'after a while it has one more chance')
+  t.match(await evil(), /^it was not tried/)
+  clock.now = 62_000
+  await run(STUCK, { t: 'aa' }, { clientId: 'evil' })
+  t.equal(await evil(), 'it did not end within 20 ms', 'and after a success all of them')
+  t.equal(await evil(), 'it did not end within 20 ms')
+})
+
+test('a rule that is slow for everyone is left alone', async (t) => {
+  const { run, told } = create(t, { timeoutMs: 20 })
+  for (let n = 1; n <= 6; n++) t.equal(await run(STUCK, EVIL, { clientId: `device-${n}` }), 'it did not end within 20 ms')
+  t.equal(await run(STUCK, { t: 'aa' }, { clientId: 'another' }), 'it was not tried, because transforms of this rule took too long before')
+  t.equal(await run('1', {}, { clientId: 'another' }), 1, 'other rules are not')
+  t.match(told.findLast((one) => 'whose' in one), { whose: 'rule', rule: 0 })
+})
+
+test('closing ends the process, whatever it does, and rejects what is not done', async (t) => {
+  const { transformer, run } = create(t, { timeoutMs: 10_000 })
+  await run('1')
+  const stuck = run(STUCK, EVIL)
+  await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  t.equal(transformProcesses().length, 1)
+  await Promise.all([
+    t.rejects(stuck, { code: 'MBS_ERR_MAPPING_TRANSFORMER', retryable: true }),
+    transformer.close()
+  ])
+  t.same(transformProcesses(), [])
+  await transformer.close()
+  await t.rejects(run('1'), { code: 'MBS_ERR_MAPPING_TRANSFORMER' })
+  const idle = create(t)
+  await idle.transformer.close()
+  t.same(transformProcesses(), [], 'it is started only when it is needed')
+})
+
+test('a process that cannot be started rejects what waits for it, and is tried again', async (t) => {
+  const { execPath } = process
+  t.teardown(() => { process.execPath = execPath })
+  process.execPath = '/nowhere/node'
+  const { run } = create(t)
+  await t.rejects(Promise.all([run('1'), run('2')]), { code: 'MBS_ERR_MAPPING_TRANSFORMER', message: /ENOENT/ })
+  process.execPath = execPath
+  t.equal(await run('3'), 3)
+})
+
+test('an expression is found to be none, with the place of its mistake', async (t) => {
+  t.match(parseTransform('{ "a": $sum(b }'), /at character 15$/)
+  t.match(parseTransform('"abc'), /^String literal must be terminated.*, at character \d+$/)
+  t.type(parseTransform('('.repeat(50_000)), 'string', 'one that is too deep for the parser, too')
+  t.match(parseTransform('$event.type'), { usesVariables: true })
+  t.match(parseTransform('$topics'), { usesVariables: false })
+})
