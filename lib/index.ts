@@ -15,7 +15,7 @@ export {
   discardDeadLetters, readDeadLetters, readOutboxStatus, requeueDeadLetters, type OutboxReport
 } from './maintenance.ts'
 export { previewEvent, type EventPreview, type PublishExample } from './map-preview.ts'
-export type { DeadLetter, StoredEvent } from './message.ts'
+export type { DeadLetter, Event, StoredEvent } from './message.ts'
 export { checkPermission, type PermissionAnswer, type PermissionQuestion } from './permission-check.ts'
 export { createDisplayReceiver } from './sink/display-receiver.ts'
 export { createSource, type Addresses, type Source } from './source.ts'

@@ -1,27 +1,30 @@
 /**
- * THE publish path: map -> append -> outcome. What a rule leaves out is answered and not appended. Who reads one file
- * of this program reads this one.
+ * THE publish path: map -> append -> outcome. What a rule leaves out is answered and not appended. Where an event
+ * takes a while to be made, what its client publishes next waits behind it. Who reads one file of this program reads
+ * this one.
  *
  * Invariants: `stored` is said after the event is durable, and never before, unless its rule says `ack: received`;
- * appends are started in the order of the calls, so that the events of a device are stored in the order in which it
- * sent them; every call has an outcome within a bound. It never throws and never rejects: the broker's hook cannot bear
- * either.
+ * appends are started in the order of each client's calls, so that the events of a device are stored in the order in
+ * which it sent them, and its answers keep that order; every call has an outcome within a bound. It never throws and
+ * never rejects: the broker's hook cannot bear either.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createError, reasonOf, type MbsError } from './errors.ts'
+import { createError, isMbsError, reasonOf, type MbsError } from './errors.ts'
+import { Acks } from './ingest/acks.ts'
 import { AnswerOrder } from './ingest/answer-order.ts'
 import { EventIds } from './ingest/event-ids.ts'
-import { OpenPublishes, toMbsError, type IngestOutcome } from './ingest/open-publishes.ts'
+import { OpenPublishes, toMbsError, type Expected, type IngestOutcome } from './ingest/open-publishes.ts'
 import { Retransmissions, type RememberedReceipt } from './ingest/retransmissions.ts'
-import type { Aside, Event, Publish } from './message.ts'
+import { Turns, type Settled } from './ingest/turns.ts'
+import type { Aside, Event, Handling, Publish } from './message.ts'
 import type { Outbox, Receipt } from './outbox/outbox.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export type { IngestOutcome }
 
 export interface IngestOptions {
-  /** Makes the event of a publish, or says why it has none. @param id the event's id */
-  readonly map: (publish: Publish, id: string) => Event | LeftOut
+  /** Makes the event of a publish, or says why it has none, or why it is refused. @param id the event's id */
+  readonly map: (publish: Publish, id: string) => Mapped | Promise<Mapped>
   readonly outbox: Pick<Outbox, 'append'>
   /** False while the outbox is full or fails: nothing is answered before it is stored then. */
   readonly isReady: () => boolean
@@ -33,7 +36,7 @@ export interface IngestOptions {
   readonly receipts: readonly Receipt[]
   /** How many publishes are remembered, to recognize retransmissions. */
   readonly receiptLimit: number
-  /** Longest time for one append. */
+  /** Longest time from the arrival of a publish to its outcome. */
   readonly publishTimeoutMs: number
   /** Time before a will is tried again at first; doubles up to `publishTimeoutMs`. */
   readonly willRetryMs: number
@@ -60,14 +63,15 @@ export function createIngest (options: IngestOptions): Ingest {
   return new PublishPath(options)
 }
 
-/** Why a publish becomes no event: a rule drops its topic, its filter keeps it out, or it wants a CloudEvent. */
-export type LeftOut = 'drop' | 'filter' | 'invalid'
+/**
+ * Why a publish becomes no event: a rule drops its topic, its filter keeps it out, or it wants a CloudEvent, or data
+ * that fits a schema.
+ */
+export type LeftOut = 'drop' | 'filter' | 'invalid' | 'schema'
 
-/** What may be acknowledged before it is stored; in bytes, of the events as they are reckoned here. */
-const MAX_EARLY_BYTES = 8 * 1024 * 1024
-const EARLY_OVERHEAD_BYTES = 512
-/** So many events are known for which publishes wait until they are delivered. */
-const MAX_UNDELIVERED = 65_536
+type Mapped = Event | LeftOut | MbsError
+
+const STORED: IngestOutcome = Object.freeze({ kind: 'stored' })
 
 class PublishPath implements Ingest {
   readonly #options: IngestOptions
@@ -75,19 +79,14 @@ class PublishPath implements Ingest {
   /** Those that wait for more than their append: nothing of another client waits behind them. */
   readonly #awaiting: OpenPublishes
   readonly #order = new AnswerOrder<IngestOutcome>()
+  readonly #acks: Acks
   readonly #ids = new EventIds()
   readonly #retransmissions: Retransmissions
+  readonly #turns = new Turns<Mapped>()
   /** Aborted when nothing is to be tried again. */
   readonly #quiet = new AbortController()
   readonly #wills = new Set<Promise<IngestOutcome>>()
   #waitingWills = 0
-  /** Events whose publishes wait until they are delivered, by their ids. */
-  readonly #undelivered = new Map<string, Promise<void>>()
-  /** End the waiting of each of them. */
-  readonly #giveUps = new Set<() => void>()
-  /** Appends whose publishes have been answered already, and what they hold. */
-  readonly #early = new Set<Promise<void>>()
-  #earlyBytes = 0
   #closed = false
 
   constructor (options: IngestOptions) {
@@ -104,10 +103,13 @@ class PublishPath implements Ingest {
     }
     this.#open = new OpenPublishes(open)
     this.#awaiting = new OpenPublishes(open)
+    const { isReady, settled } = options
+    const store = (event: Event, receipt: RememberedReceipt): Promise<number> => this.#store(event, receipt)
+    this.#acks = new Acks({ store, isReady, settled, telemetry, now })
   }
 
   get open (): number {
-    return this.#open.size + this.#awaiting.size + this.#early.size + this.#waitingWills
+    return this.#open.size + this.#awaiting.size + this.#acks.early + this.#waitingWills
   }
 
   publish (publish: Publish): Promise<IngestOutcome> {
@@ -124,23 +126,25 @@ class PublishPath implements Ingest {
       const receipt = publish.messageId === undefined
         ? undefined
         : this.#retransmissions.receiptOf(publish, publish.messageId)
-      const event = this.#options.map(publish, receipt?.eventId ?? this.#ids.textOf(this.#ids.next()))
-      if (typeof event === 'string') return this.#leaveOut(event)
-      return publish.will ? this.#keep(this.#untilStored(event)) : this.#append(event, receipt)
+      const mapped = this.#options.map(publish, receipt?.eventId ?? this.#ids.textOf(this.#ids.next()))
+      if (mapped instanceof Promise || this.#turns.has(publish.client.id)) {
+        return publish.will ? this.#keep(this.#willInTurn(publish, mapped)) : this.#inTurn(publish, mapped, receipt)
+      }
+      if (typeof mapped === 'string') return this.#leaveOut(mapped)
+      if (isMbsError(mapped)) return this.#open.behind(refused(mapped))
+      return publish.will ? this.#keep(this.#untilStored(mapped)) : this.#append(mapped, receipt)
     } catch (error) {
-      return Promise.resolve(refused(createError('MBS_ERR_INGEST_MAPPING', { reason: reasonOf(error) }, error)))
+      return Promise.resolve(refused(toMappingError(error)))
     }
   }
 
   async quiesce (): Promise<void> {
     this.#quiet.abort()
-    // Its device sends it again; delivery may take days.
-    for (const giveUp of this.#giveUps) giveUp()
-    this.#giveUps.clear()
+    this.#acks.giveUp()
     await Promise.all(this.#wills)
     await this.#open.settled()
     await this.#awaiting.settled()
-    await Promise.all(this.#early)
+    await this.#acks.settled()
   }
 
   async close (): Promise<void> {
@@ -150,12 +154,33 @@ class PublishPath implements Ingest {
 
   /** Stores an event; its publish is answered when its rule says so. */
   #append (event: Event, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
-    // Without a receipt, nobody waits for an answer.
-    const ack = receipt === undefined ? undefined : event.handling?.ack
-    switch (ack) {
+    switch (ackOf(event, receipt)) {
       case undefined: return this.#open.add(this.#store(event, receipt), receipt)
-      case 'delivered': return this.#delivered(event, receipt as RememberedReceipt)
-      case 'received': return this.#received(event, receipt as RememberedReceipt)
+      case 'delivered': {
+        const { clientId } = receipt as RememberedReceipt
+        const outcome = this.#awaiting.add(this.#acks.delivered(event, receipt as RememberedReceipt), receipt)
+        return this.#order.has(clientId) ? outcome : this.#order.after(clientId, outcome)
+      }
+      case 'received': {
+        const stored = this.#acks.received(event, receipt as RememberedReceipt)
+        if (stored !== undefined) return this.#open.add(stored, receipt)
+        this.#retransmissions.answered(receipt as RememberedReceipt)
+        return this.#open.behind()
+      }
+    }
+  }
+
+  /** The same for an event that took a while to be made. */
+  #appendExpected (event: Event, receipt: RememberedReceipt | undefined, expected: Expected): void {
+    switch (ackOf(event, receipt)) {
+      case undefined: return expected.start(this.#store(event, receipt))
+      case 'delivered': return expected.await(this.#acks.delivered(event, receipt as RememberedReceipt))
+      case 'received': {
+        const stored = this.#acks.received(event, receipt as RememberedReceipt)
+        if (stored !== undefined) return expected.start(stored)
+        this.#retransmissions.answered(receipt as RememberedReceipt)
+        return expected.leave(STORED)
+      }
     }
   }
 
@@ -173,50 +198,34 @@ class PublishPath implements Ingest {
     }
   }
 
-  /** Answered when every sink is done with it. A retransmission waits for the event of the first time. */
-  #delivered (event: Event, receipt: RememberedReceipt): Promise<IngestOutcome> {
-    const { eventId, clientId } = receipt
-    let delivered = this.#undelivered.get(eventId)
-    if (delivered === undefined) {
-      delivered = this.#store(event, receipt).then((sequence) => this.#untilDelivered(sequence))
-      if (this.#undelivered.size < MAX_UNDELIVERED) this.#undelivered.set(eventId, delivered)
-      const forget = (): void => { this.#undelivered.delete(eventId) }
-      delivered.then(forget, forget)
-    }
-    const outcome = this.#awaiting.add(delivered, receipt)
-    return this.#order.has(clientId) ? outcome : this.#order.after(clientId, outcome)
+  /** The outcome of a publish whose event, or that of an earlier publish of its client, is not there yet. */
+  #inTurn (
+    publish: Publish, mapped: Mapped | Promise<Mapped>, receipt: RememberedReceipt | undefined
+  ): Promise<IngestOutcome> {
+    const expected = this.#open.expect(receipt)
+    this.#turns.wait(publish.client.id, mapped, (settled) => {
+      if (!expected.isOpen) return
+      const made = valueOf(settled)
+      if (isMbsError(made)) {
+        expected.leave(refused(made))
+      } else if (typeof made === 'string') {
+        this.#options.telemetry.publishLeftOut(made)
+        expected.leave(STORED)
+      } else {
+        this.#appendExpected(made, receipt, expected)
+      }
+    })
+    return this.#order.after(publish.client.id, expected.outcome)
   }
 
-  #untilDelivered (sequence: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const giveUp = (): void => { reject(createError('MBS_ERR_INGEST_CLOSING')) }
-      if (this.#quiet.signal.aborted) return giveUp()
-      this.#giveUps.add(giveUp)
-      void this.#options.settled(sequence).then(() => {
-        this.#giveUps.delete(giveUp)
-        resolve()
-      })
-    })
-  }
-
-  /** Answered at once, while little waits and the outbox takes it; otherwise when it is stored. */
-  #received (event: Event, receipt: RememberedReceipt): Promise<IngestOutcome> {
-    const { isReady, telemetry, now } = this.#options
-    const bytes = EARLY_OVERHEAD_BYTES + event.data.length
-    const stored = this.#store(event, receipt)
-    if (!isReady() || this.#earlyBytes + bytes > MAX_EARLY_BYTES) return this.#open.add(stored, receipt)
-    const startedAt = now()
-    this.#earlyBytes += bytes
-    const settled = stored.then(
-      () => { telemetry.publishStored((now() - startedAt) / 1000) },
-      (error: unknown) => { telemetry.publishLost(toMbsError(error), { client: receipt.clientId }) }
-    ).then(() => {
-      this.#earlyBytes -= bytes
-      this.#early.delete(settled)
-    })
-    this.#early.add(settled)
-    this.#retransmissions.answered(receipt)
-    return this.#open.behind()
+  async #willInTurn (publish: Publish, mapped: Mapped | Promise<Mapped>): Promise<IngestOutcome> {
+    this.#waitingWills++
+    const made = valueOf(await new Promise<Settled<Mapped>>((resolve) => {
+      this.#turns.wait(publish.client.id, mapped, resolve)
+    }))
+    this.#waitingWills--
+    if (typeof made === 'string') return await this.#leaveOut(made)
+    return isMbsError(made) ? refused(made) : await this.#untilStored(made)
   }
 
   #leaveOut (reason: LeftOut): Promise<IngestOutcome> {
@@ -243,6 +252,19 @@ class PublishPath implements Ingest {
       if (signal.aborted) return refused(createError('MBS_ERR_INGEST_CLOSING', {}, outcome.error))
     }
   }
+}
+
+/** When the publish of an event is answered. Without a receipt, nobody waits for an answer. */
+function ackOf ({ handling }: Event, receipt: RememberedReceipt | undefined): Handling['ack'] {
+  return receipt === undefined ? undefined : handling?.ack
+}
+
+function valueOf (settled: Settled<Mapped>): Mapped {
+  return 'value' in settled ? settled.value : toMappingError(settled.error)
+}
+
+function toMappingError (error: unknown): MbsError {
+  return isMbsError(error) ? error : createError('MBS_ERR_INGEST_MAPPING', { reason: reasonOf(error) }, error)
 }
 
 function refused (error: MbsError): IngestOutcome {

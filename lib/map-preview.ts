@@ -2,7 +2,8 @@
 import { topicProblem } from './broker/topics.ts'
 import { encode, type HttpMessage } from './cloudevent/encode.ts'
 import type { Config } from './config/schema.ts'
-import type { Event, QoS } from './message.ts'
+import { isMbsError, type MbsError } from './errors.ts'
+import type { Aside, Event, QoS } from './message.ts'
 import { compileRules, type LeftOut } from './mapping/event-rules.ts'
 import { createEventMapper } from './parts.ts'
 
@@ -20,30 +21,48 @@ export interface EventPreview {
   readonly rule?: { readonly index: number, readonly topic: string }
   /** What becomes of it: why there is no event, or the event and the request that carries it. */
   readonly outcome:
-    | { readonly kind: 'refused', readonly reason: string }
+    /** No device can publish to this topic. */
+    | { readonly kind: 'impossible', readonly reason: string }
+    /** It is not acknowledged: MBS_ERR_MAPPING_*. */
+    | { readonly kind: 'refused', readonly error: MbsError }
     | { readonly kind: 'left-out', readonly reason: LeftOut }
+    /** It is stored as a dead letter. */
+    | { readonly kind: 'set-aside', readonly aside: Aside, readonly event: Event }
     | { readonly kind: 'event', readonly event: Event, readonly request: HttpMessage }
 }
 
+/** Nobody is told what happens to the process of transforms: the outcome says it. */
+const NO_TELEMETRY = { transformStopped: () => {}, transformPaused: () => {} }
+
 /**
  * What a publish would become with these settings. Its `id` is `example` and its `time` the present one.
- * @throws MBS_ERR_MAPPING_RULE
+ * @throws MBS_ERR_MAPPING_RULE, MBS_ERR_MAPPING_SCHEMA, MBS_ERR_MAPPING_TRANSFORMER, as a rejection
  */
-export function previewEvent (config: Config, { topic, payload, clientId = 'example', username, qos = 0, retain = false }: PublishExample): EventPreview {
+export async function previewEvent (
+  config: Config, { topic, payload, clientId = 'example', username, qos = 0, retain = false }: PublishExample
+): Promise<EventPreview> {
   const problem = topicProblem(topic, config.limits)
-  if (problem !== undefined) return { outcome: { kind: 'refused', reason: problem } }
+  if (problem !== undefined) return { outcome: { kind: 'impossible', reason: problem } }
   const found = compileRules(config.events.rules).find(topic.split('/'))
   const rule = found === undefined ? {} : { rule: { index: found.index, topic: found.pattern.text } }
-  const event = createEventMapper(config)({
-    client: username === undefined ? { id: clientId } : { id: clientId, username },
-    topic,
-    payload,
-    qos,
-    retain,
-    dup: false,
-    will: false,
-    receivedAt: Date.now()
-  }, 'example')
-  if (typeof event === 'string') return { ...rule, outcome: { kind: 'left-out', reason: event } }
-  return { ...rule, outcome: { kind: 'event', event, request: encode(event, config.sink.contentMode) } }
+  const mapper = createEventMapper(config, NO_TELEMETRY)
+  try {
+    const mapped = await mapper.map({
+      client: username === undefined ? { id: clientId } : { id: clientId, username },
+      topic,
+      payload,
+      qos,
+      retain,
+      dup: false,
+      will: false,
+      receivedAt: Date.now()
+    }, 'example')
+    if (typeof mapped === 'string') return { ...rule, outcome: { kind: 'left-out', reason: mapped } }
+    if (isMbsError(mapped)) return { ...rule, outcome: { kind: 'refused', error: mapped } }
+    const aside = mapped.handling?.aside
+    if (aside !== undefined) return { ...rule, outcome: { kind: 'set-aside', aside, event: mapped } }
+    return { ...rule, outcome: { kind: 'event', event: mapped, request: encode(mapped, config.sink.contentMode) } }
+  } finally {
+    await mapper.close()
+  }
 }

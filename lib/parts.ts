@@ -11,6 +11,7 @@ import { LifecycleEvents } from './ingest/lifecycle-events.ts'
 import { compileRules } from './mapping/event-rules.ts'
 import { createLifecycleMapper } from './mapping/lifecycle-event.ts'
 import { createMapper, type Mapper } from './mapping/mapper.ts'
+import { createTransformer, type TransformerOptions } from './mapping/transformer.ts'
 import { createDiskOutbox } from './outbox/disk.ts'
 import { createMemoryOutbox } from './outbox/memory.ts'
 import type { Outbox } from './outbox/outbox.ts'
@@ -36,10 +37,40 @@ const OUTBOX = {
   reopenMaxMs: 10_000
 } as const
 
-/** What publishes become, as a configuration says. */
-export function createEventMapper ({ name, events: { rules, overrides } }: Config): Mapper {
+/** What nobody has to choose about transforms: they grow with the packets that may come. */
+const TRANSFORMS = {
+  /** A result may be so many times as large as a packet. */
+  resultFactor: 4,
+  /** Memory for the values of one evaluation: this, and so many times the largest packet. */
+  memoryBytes: 64 * 1024 * 1024,
+  memoryFactor: 16
+} as const
+
+/** Makes events of publishes. */
+export interface EventMapper {
+  readonly map: Mapper
+  /** Ends what makes them beside this process. Idempotent. */
+  close (): Promise<void>
+}
+
+/**
+ * What publishes become, as a configuration says. Reads the files that its rules name.
+ * @throws MBS_ERR_MAPPING_RULE, MBS_ERR_MAPPING_SCHEMA
+ */
+export function createEventMapper (
+  { name, events: { rules, overrides, transformTimeout }, limits: { packetBytes } }: Config,
+  telemetry: TransformerOptions['telemetry']
+): EventMapper {
   const compiled = compileRules(rules)
-  return createMapper({ name, overrides: overrides.extensions, ...(compiled.size > 0 && { rules: compiled }) })
+  const transformer = createTransformer({
+    timeoutMs: transformTimeout,
+    resultBytes: packetBytes * TRANSFORMS.resultFactor,
+    memoryBytes: TRANSFORMS.memoryBytes + packetBytes * TRANSFORMS.memoryFactor,
+    telemetry,
+    now: () => performance.now()
+  })
+  const some = compiled.size > 0 && { rules: compiled, transformer }
+  return { map: createMapper({ name, overrides: overrides.extensions, ...some }), close: () => transformer.close() }
 }
 
 /** What stores the life of clients as events; undefined where a configuration does not ask for it. */

@@ -25,7 +25,7 @@ import { Listener } from './listener/listener.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
   caTexts, createDeadLetterSink, createEventMapper, createLifecycle, createOutbox, createSink, readCa, SINK_NAME,
-  transportOf
+  transportOf, type EventMapper
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import type { Sink } from './sink/sink.ts'
@@ -73,6 +73,7 @@ export class Source {
   readonly #inflight: InflightBytes
   readonly #lifecycle: LifecycleEvents | undefined
   #deliveries: Deliveries | undefined
+  #mapper: EventMapper | undefined
   #ingest: Ingest | undefined
   #broker: Broker | undefined
   #listeners: Listener[] = []
@@ -123,8 +124,8 @@ export class Source {
 
   /**
    * Opens the outbox, then everything up to the listeners. Idempotent.
-   * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*, MBS_ERR_SINK_CA,
-   * MBS_ERR_HTTP_BIND;
+   * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_MAPPING_*, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*,
+   * MBS_ERR_SINK_CA, MBS_ERR_HTTP_BIND;
    * MBS_ERR_SOURCE_CLOSED after `close`
    */
   start (): Promise<void> {
@@ -160,12 +161,13 @@ export class Source {
   async #start (): Promise<void> {
     try {
       await this.#readAccess()
+      this.#mapper = createEventMapper(this.config, this.#telemetry)
       const http = await this.#admin.start()
       this.#telemetry.listening({ what: `http ${this.config.http.host}:${this.config.http.port}`, address: http })
       const { receipts } = await this.#outbox.open()
       await this.#startDelivery()
       this.#ingest = createIngest({
-        map: createEventMapper(this.config),
+        map: this.#mapper.map,
         outbox: this.#outbox,
         isReady: () => this.#outbox.stats().status === 'ready',
         settled: (sequence) => this.#deliveries?.settled(sequence) ?? NEVER,
@@ -336,6 +338,7 @@ export class Source {
     await Promise.all(this.#listeners.map(async (listener) => { await listener.close() }))
     await this.#ingest?.close()
     await this.#lifecycle?.settled() // how each session ended has been told by now
+    await this.#mapper?.close()
     await this.#deliveries?.close(this.config.delivery.grace)
     await this.#sink?.close()
     await this.#deadLetterSink?.close()

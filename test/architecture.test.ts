@@ -46,13 +46,13 @@ const PLAN: readonly Row[] = [
     // The form of user files, files of keys and rules of events is judged where it is used.
     lib: [
       ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts',
-      'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts'
+      'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts', 'lib/mapping/schema.ts'
     ],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },
   { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'], packages: ['ws'] },
   { place: 'lib/broker/', lib: COMMON, packages: ['aedes'] },
-  { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'] },
+  { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['ajv', 'jsonata'] },
   { place: 'lib/cloudevent/', lib: COMMON, packages: ['cloudevents'] },
   { place: 'lib/outbox/', lib: COMMON, packages: ['classic-level', 'memory-level'] },
   { place: 'lib/delivery/', lib: [...COMMON, 'lib/outbox/outbox.ts', 'lib/sink/sink.ts'] },

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
-import { createError, loadConfig, previewEvent, type EventPreview } from '../../lib/index.ts'
+import { createError, loadConfig, previewEvent, type Event, type EventPreview } from '../../lib/index.ts'
 import { parse, type Command } from './command.ts'
 
 export const map: Command = {
@@ -18,7 +18,7 @@ export const map: Command = {
   --retain             the publish is to be retained
 
 Prints the rule that decides, the event, and the HTTP request in the content mode of the sink. Starts nothing and sends
-nothing. Exit code 0: there is an event. 1: there is none. 78: the configuration cannot be used.
+nothing. Exit code 0: there is an event. 1: there is none, or it is a dead letter. 78: the configuration cannot be used.
 `,
   async execute (argv) {
     const { values } = parse(argv, {
@@ -38,7 +38,7 @@ nothing. Exit code 0: there is an event. 1: there is none. 78: the configuration
     if (qos !== '0' && qos !== '1' && qos !== '2') throw usage(`--qos is 0, 1 or 2, not "${qos}"`)
     if (values.payload !== undefined && file !== undefined) throw usage('--payload and --payload-file exclude each other')
     const { config } = loadConfig({ file: values.config })
-    const preview = previewEvent(config, {
+    const preview = await previewEvent(config, {
       topic,
       payload: file === undefined ? Buffer.from(payload) : await readPayload(file),
       clientId: client,
@@ -54,7 +54,8 @@ nothing. Exit code 0: there is an event. 1: there is none. 78: the configuration
 const WHY = {
   drop: 'the rule drops its topics',
   filter: 'its filter does not hold',
-  invalid: 'the payload is no CloudEvent that this device may make'
+  invalid: 'the payload is no CloudEvent that this device may make',
+  schema: 'its data does not fit the schema'
 } as const
 
 function usage (reason: string) {
@@ -72,20 +73,24 @@ async function readPayload (file: string): Promise<Buffer> {
 function textOf ({ rule, outcome }: EventPreview, url: string | undefined): string {
   const decides = rule === undefined ? 'the default rule' : `events.rules[${rule.index}], ${rule.topic}`
   switch (outcome.kind) {
-    case 'refused': return `No event: no device can publish to this topic, because ${outcome.reason}.\n`
+    case 'impossible': return `No event: no device can publish to this topic, because ${outcome.reason}.\n`
+    case 'refused': return `Rule: ${decides}\nNo event: ${outcome.error.message}\n`
     case 'left-out': {
       return `Rule: ${decides}\nNo event: ${WHY[outcome.reason]}.\n`
     }
+    case 'set-aside': {
+      const { reason, detail } = outcome.aside
+      return `Rule: ${decides}\nDead letter: ${reason}: ${detail}.\n${eventText(outcome.event)}\n`
+    }
     case 'event': {
-      const { event: { data, partitionKey, ...attributes }, request: { headers, body } } = outcome
+      const { event, request: { headers, body } } = outcome
       const target = url === undefined ? 'POST to the sink' : `POST ${url.split(/[?#]/, 1)[0]}`
       const lines = []
       for (let at = 0; at < headers.length; at += 2) lines.push(`  ${headers[at]}: ${headers[at + 1]}`)
       const shown = isUtf8(body) ? body.toString() : `${body.length} bytes: ${body.toString('base64')} (base64)`
       return [
         `Rule: ${decides}`,
-        `Event: ${JSON.stringify(attributes, null, 2)}`,
-        `Ordered with: ${JSON.stringify(partitionKey)}`,
+        eventText(event),
         `Request: ${target}`,
         ...lines,
         '',
@@ -93,4 +98,9 @@ function textOf ({ rule, outcome }: EventPreview, url: string | undefined): stri
       ].join('\n') + '\n'
     }
   }
+}
+
+/** What stands in an event beside its data. */
+function eventText ({ data, partitionKey, handling, ...attributes }: Event): string {
+  return `Event: ${JSON.stringify(attributes, null, 2)}\nOrdered with: ${JSON.stringify(partitionKey)}`
 }

@@ -51,8 +51,8 @@ export class PublishHook {
   readonly #options: PublishHookOptions
   /** By session for those that outlive their connection, else by connection: identifiers mean nothing beyond. */
   readonly #pending = new Map<string | AedesClient, Pending>()
-  /** The last publish that was handed on; a denied one is answered after it, so that the answers keep their order. */
-  #last: Promise<PublishOutcome> = Promise.resolve(STORED)
+  /** The last publish of each that was handed on: a denied one is answered after it, to keep the order of answers. */
+  readonly #last = new WeakMap<AedesClient, Promise<PublishOutcome>>()
   #open = 0
   #waiters: Array<() => void> = []
 
@@ -100,9 +100,10 @@ export class PublishHook {
   #arrive (client: AedesClient, packet: PublishPacket): Arrival {
     const identity = this.#options.identities.of(client)
     const denial = this.#denialOf(client, identity, packet)
-    if (denial !== undefined) return { settled: this.#last, denial }
-    this.#last = this.#options.store(toPublish(identity, packet))
-    return { settled: this.#last }
+    if (denial !== undefined) return { settled: this.#last.get(client) ?? Promise.resolve(STORED), denial }
+    const settled = this.#options.store(toPublish(identity, packet))
+    this.#last.set(client, settled)
+    return { settled }
   }
 
   /** What becomes of a publish that is not permitted; undefined: it is. */

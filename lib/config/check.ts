@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { parseJwks, parsePublicKey } from '../access/token-keys.ts'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
+import { parseSchema, Schemas } from '../mapping/schema.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { parseRevocations, withoutList } from '../pem/revocations.ts'
 import { describeListener } from './addresses.ts'
@@ -50,6 +51,18 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
   checkCa(['sink', 'ca'], config.sink.ca, report, sinkCa)
   checkCa(['delivery', 'deadLetterSink', 'ca'], config.delivery.deadLetterSink?.ca, report, sinkCa)
   checkTokenFiles(config.access, report)
+  checkSchemaFiles(config, report)
+}
+
+function checkSchemaFiles ({ events }: Config, report: Report): void {
+  const schemas = new Schemas()
+  for (const [index, { schema }] of events.rules.entries()) {
+    if (schema?.file === undefined) continue
+    const { file } = schema
+    const toError = (error: unknown) => createError('MBS_ERR_MAPPING_SCHEMA', { file, reason: reasonOf(error) }, error)
+    const read = (text: string) => parseSchema(text, schemas)
+    tryFile(['events', 'rules', index, 'schema', 'file'], file, 'a file with a JSON Schema', report, toError, read)
+  }
 }
 
 function checkPermissionsFile (config: Config, report: Report): void {

@@ -1,6 +1,6 @@
 /** The settings of events: what publishes become. A part of schema.ts. */
 import { Type } from 'typebox'
-import { oneOf, optionalSection, section, text, texts } from './setting.ts'
+import { duration, oneOf, optionalSection, section, text, texts } from './setting.ts'
 
 /** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
 export const CONTEXT_ATTRIBUTES = [
@@ -63,9 +63,34 @@ const rule = Type.Object({
       minItems: 1,
       example: ['/devices/{clientid}/*']
     }),
-    invalid: oneOf(['data', 'drop'], {
-      description: 'What becomes of a payload that is no CloudEvent, or claims another source. `data`: an event of this rule, with it as data; `drop`: no event.',
+    invalid: oneOf(['data', 'drop', 'refuse', 'deadLetter'], {
+      description: 'What becomes of a payload that is no CloudEvent, or claims another source. `data`: an event of this rule, with it as data; `drop`: no event; `deadLetter`: a dead letter; `refuse`: it is not acknowledged, and its connection is closed.',
       default: 'data'
+    })
+  }),
+  missing: oneOf(['omit', 'deadLetter'], {
+    description: 'What becomes of an event for which a template has no value. `omit`: the attribute is left out, or as without rules; `deadLetter`: the event is a dead letter.',
+    default: 'omit'
+  }),
+  transform: Type.Optional(text({
+    description: 'JSONata that makes the data of the event out of a JSON payload. It can ask for `$event`, the attributes, and `$topic`.',
+    maxLength: 65_535,
+    allowed: 'a JSONata expression: https://docs.jsonata.org',
+    example: '{ "celsius": (fahrenheit - 32) * 5 / 9 }'
+  })),
+  schema: optionalSection('What the data of the event has to be like, after the transform: a JSON Schema (draft-07 or 2020-12).', {
+    file: Type.Optional(text({
+      description: 'A file with the JSON Schema.', allowed: 'a path', example: '/etc/mqtt-broker-source/telemetry.schema.json'
+    })),
+    inline: Type.Optional(Type.Unsafe<Record<string, unknown>>({
+      type: 'object',
+      description: 'The JSON Schema itself, instead of a file.',
+      allowed: 'a JSON Schema that refers to nothing outside of it',
+      example: { required: ['value'] }
+    })),
+    otherwise: oneOf(['deadLetter', 'refuse', 'drop'], {
+      description: 'What becomes of data that does not fit. `deadLetter`: the event is a dead letter; `refuse`: the publish is not acknowledged, and its connection is closed; `drop`: no event.',
+      default: 'deadLetter'
     })
   })
 }, { additionalProperties: false, description: 'One rule.' })
@@ -93,6 +118,12 @@ export const eventsSection = section('How a publish becomes a CloudEvent: docs/m
       allowed: 'a text with the placeholders {clientid}, {username}, {name}, {cert.…}: docs/lifecycle.md',
       example: '/devices/{clientid}'
     }))
+  }),
+  transformTimeout: duration({
+    description: 'Longest time for the transform of one event; one that takes longer makes it a dead letter.',
+    default: 'PT0.25S',
+    minimumMs: 10,
+    maximumMs: 10_000
   }),
   overrides: section('What is set on every event, whatever the mapping says.', {
     extensions: Type.Unsafe<Record<string, string>>({

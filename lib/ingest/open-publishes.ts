@@ -21,11 +21,24 @@ export interface OpenPublishesOptions {
 }
 
 interface Entry {
-  readonly startedAt: number
+  readonly arrivedAt: number
   readonly receipt: RememberedReceipt | undefined
   readonly resolve: (outcome: IngestOutcome) => void
   /** What came behind it and has nothing to wait for but its turn. */
-  readonly followers: Array<(outcome: IngestOutcome) => void>
+  readonly followers: Array<() => void>
+}
+
+/** A publish whose event is still being made: its time runs. */
+export interface Expected {
+  readonly outcome: Promise<IngestOutcome>
+  /** False where it has been too late already: what would be appended now, the device sends again. */
+  readonly isOpen: boolean
+  /** Its append has been started. */
+  start (append: Promise<unknown>): void
+  /** It waits for more than its append: nothing waits behind it. */
+  await (delivered: Promise<unknown>): void
+  /** There is nothing to append, or to wait for: it is answered in its turn. */
+  leave (outcome: IngestOutcome): void
 }
 
 const STORED: IngestOutcome = Object.freeze({ kind: 'stored' })
@@ -34,9 +47,11 @@ const SWEEPS_PER_TIMEOUT = 16
 
 export class OpenPublishes {
   readonly #options: OpenPublishesOptions
-  /** In order of arrival: the oldest is the first to be too late. */
+  /** Whose appends have been started, in this order. */
   readonly #entries = new Set<Entry>()
   #newest: Entry | undefined
+  /** Whose events are being made. */
+  readonly #expected = new Set<Entry>()
   #sweepTimer: NodeJS.Timeout | undefined
   #waiters: Array<() => void> = []
 
@@ -45,18 +60,33 @@ export class OpenPublishes {
   }
 
   get size (): number {
-    return this.#entries.size
+    return this.#entries.size + this.#expected.size
   }
 
   /** The outcome of an append that has been started. Never rejects. */
   add (append: Promise<unknown>, receipt: RememberedReceipt | undefined): Promise<IngestOutcome> {
-    return new Promise((resolve) => {
-      const entry: Entry = { startedAt: this.#options.now(), receipt, resolve, followers: [] }
-      this.#entries.add(entry)
-      this.#newest = entry
-      this.#sweepTimer ??= this.#scheduleSweep()
-      append.then(() => { this.#store(entry) }, (error: unknown) => { this.#refuse(entry, toMbsError(error)) })
-    })
+    return new Promise((resolve) => { this.#start(this.#entryOf(receipt, resolve), append) })
+  }
+
+  /** A publish whose append will be started later. It is settled as the others are, no step later. */
+  expect (receipt: RememberedReceipt | undefined): Expected {
+    let entry!: Entry
+    const outcome = new Promise<IngestOutcome>((resolve) => { entry = this.#entryOf(receipt, resolve) })
+    this.#expected.add(entry)
+    this.#sweepTimer ??= this.#scheduleSweep()
+    const expected = this.#expected
+    return {
+      outcome,
+      get isOpen () { return expected.has(entry) },
+      start: (append) => { if (expected.delete(entry)) this.#start(entry, append) },
+      await: (delivered) => { this.#watch(entry, delivered) },
+      leave: (outcome) => {
+        const end = (): void => { this.#settle(entry, outcome) }
+        const last = this.#lastOpen()
+        if (last === undefined) end()
+        else last.followers.push(end)
+      }
+    }
   }
 
   /**
@@ -64,10 +94,25 @@ export class OpenPublishes {
    * and before whatever comes next [MQTT-4.6.0-2]. Resolved together with that one, because a promise that waited for
    * it would be late by a step, and the next answer be faster.
    */
-  behind (): Promise<IngestOutcome> {
+  behind (outcome: IngestOutcome = STORED): Promise<IngestOutcome> {
     const last = this.#lastOpen()
-    if (last === undefined) return Promise.resolve(STORED)
-    return new Promise((resolve) => { last.followers.push(resolve) })
+    if (last === undefined) return Promise.resolve(outcome)
+    return new Promise((resolve) => { last.followers.push(() => { resolve(outcome) }) })
+  }
+
+  #entryOf (receipt: RememberedReceipt | undefined, resolve: Entry['resolve']): Entry {
+    return { arrivedAt: this.#options.now(), receipt, resolve, followers: [] }
+  }
+
+  #start (entry: Entry, append: Promise<unknown>): void {
+    this.#entries.add(entry)
+    this.#newest = entry
+    this.#sweepTimer ??= this.#scheduleSweep()
+    this.#watch(entry, append)
+  }
+
+  #watch (entry: Entry, work: Promise<unknown>): void {
+    work.then(() => { this.#store(entry) }, (error: unknown) => { this.#refuse(entry, toMbsError(error)) })
   }
 
   #lastOpen (): Entry | undefined {
@@ -77,12 +122,12 @@ export class OpenPublishes {
 
   /** Resolves when none is open. */
   async settled (): Promise<void> {
-    if (this.#entries.size > 0) await new Promise<void>((resolve) => { this.#waiters.push(resolve) })
+    if (this.size > 0) await new Promise<void>((resolve) => { this.#waiters.push(resolve) })
   }
 
   #store (entry: Entry): void {
     const { now, stored } = this.#options
-    if (this.#settle(entry, STORED)) stored(entry.receipt, (now() - entry.startedAt) / 1000)
+    if (this.#settle(entry, STORED)) stored(entry.receipt, (now() - entry.arrivedAt) / 1000)
   }
 
   #refuse (entry: Entry, error: MbsError): void {
@@ -91,10 +136,10 @@ export class OpenPublishes {
 
   /** False where it has been settled before. */
   #settle (entry: Entry, outcome: IngestOutcome): boolean {
-    if (!this.#entries.delete(entry)) return false
+    if (!this.#entries.delete(entry) && !this.#expected.delete(entry)) return false
     entry.resolve(outcome)
-    for (const resolve of entry.followers) resolve(STORED)
-    if (this.#entries.size === 0 && this.#waiters.length > 0) {
+    for (const follow of entry.followers) follow()
+    if (this.size === 0 && this.#waiters.length > 0) {
       const waiters = this.#waiters
       this.#waiters = []
       for (const resolve of waiters) resolve()
@@ -110,11 +155,11 @@ export class OpenPublishes {
   #sweep (): void {
     const { timeoutMs, now } = this.#options
     const lateBefore = now() - timeoutMs
-    for (const entry of this.#entries) {
-      if (entry.startedAt > lateBefore) break
-      this.#refuse(entry, createError('MBS_ERR_INGEST_TIMEOUT', { timeoutMs }))
+    // Appends are not started in the order of arrival where events take a while to be made: all are looked at.
+    for (const entry of [...this.#entries, ...this.#expected]) {
+      if (entry.arrivedAt <= lateBefore) this.#refuse(entry, createError('MBS_ERR_INGEST_TIMEOUT', { timeoutMs }))
     }
-    this.#sweepTimer = this.#entries.size > 0 ? this.#scheduleSweep() : undefined
+    this.#sweepTimer = this.size > 0 ? this.#scheduleSweep() : undefined
   }
 }
 

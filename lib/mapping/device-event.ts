@@ -12,18 +12,20 @@ import { parseTemplate, type Template, type TemplateInput } from './template.ts'
 export interface DeviceEventRule {
   /** Sources that a device may claim: templates, with `*` at the end for anything that begins like this. */
   readonly trustSource: readonly string[]
-  /** What becomes of a payload that is no such event: an event with it as data, or none. */
-  readonly invalid: 'data' | 'drop'
+  /** What becomes of a payload that is no such event: an event with it as data, none, a refusal, a dead letter. */
+  readonly invalid: 'data' | 'drop' | 'refuse' | 'deadLetter'
 }
 
 export interface CompiledDeviceEvents {
-  readonly invalid: 'data' | 'drop'
+  readonly invalid: DeviceEventRule['invalid']
   readonly sources: ReadonlyArray<{ readonly template: Template, readonly open: boolean }>
 }
 
 /** Why a payload is no event that may pass, in words. */
 export interface NoDeviceEvent {
   readonly reason: string
+  /** The same without a word of the payload. */
+  readonly detail: string
 }
 
 const STRUCTURED = ['content-type', 'application/cloudevents+json']
@@ -50,15 +52,20 @@ export function compileDeviceEvents (
 /** The event that a payload is; or why it is none that this device may make. */
 export function readDeviceEvent (rule: CompiledDeviceEvents, input: TemplateInput): DecodedEvent | NoDeviceEvent {
   const { payload } = input.publish
-  if (!looksLikeEvent(payload)) return { reason: 'it is no CloudEvent in JSON' }
+  if (!looksLikeEvent(payload)) return because('it is no CloudEvent in JSON')
   let event: DecodedEvent
   try {
     const [first] = decode(STRUCTURED, payload)
     event = first as DecodedEvent
   } catch (error) {
-    return { reason: String((error as { details?: { reason?: unknown } }).details?.reason ?? 'it cannot be read') }
+    const reason = String((error as { details?: { reason?: unknown } }).details?.reason ?? 'it cannot be read')
+    return { reason, detail: 'it is no CloudEvent as the specification has them' }
   }
-  return isTrusted(event.source, rule, input) ? event : { reason: 'its source is not one that the device may claim' }
+  return isTrusted(event.source, rule, input) ? event : because('its source is not one that the device may claim')
+}
+
+function because (reason: string): NoDeviceEvent {
+  return { reason, detail: reason }
 }
 
 function looksLikeEvent (payload: Buffer): boolean {

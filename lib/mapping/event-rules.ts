@@ -4,12 +4,16 @@
  * The first rule whose pattern matches decides. A rule that says nothing about an attribute, or whose template has no
  * value for it, leaves it as the default rule has it.
  */
-import { createError } from '../errors.ts'
+import { readFileSync } from 'node:fs'
+import { contentKind } from '../cloudevent/media-type.ts'
+import { createError, reasonOf } from '../errors.ts'
 import { compileDeviceEvents, type CompiledDeviceEvents, type DeviceEventRule } from './device-event.ts'
 import { compileFilter, type Filter } from './filter.ts'
 import { RuleIndex } from './rule-index.ts'
 import { parseRulePattern, type RulePattern } from './rule-pattern.ts'
+import { parseSchema, Schemas, type CompiledSchema } from './schema.ts'
 import { parseTemplate, type Template, type TemplateKind } from './template.ts'
+import { parseTransform, type Transform } from './transform.ts'
 
 /** One of `events.rules`. */
 export interface EventRule {
@@ -28,6 +32,19 @@ export interface EventRule {
   readonly filter?: readonly unknown[]
   /** Payloads may be CloudEvents. */
   readonly cloudevents?: DeviceEventRule
+  /** What becomes of an event for which a template has no value; `omit` unless given. */
+  readonly missing?: 'omit' | 'deadLetter'
+  /** JSONata that makes the data of the event out of the payload. */
+  readonly transform?: string
+  readonly schema?: SchemaRule
+}
+
+/** The part of a rule about what its data has to be like: a JSON Schema, in a file or in place. */
+export interface SchemaRule {
+  readonly file?: string
+  readonly inline?: unknown
+  /** What becomes of data that does not fit. */
+  readonly otherwise: 'deadLetter' | 'refuse' | 'drop'
 }
 
 /** What is wrong with a rule, and where in it. */
@@ -54,10 +71,13 @@ export interface CompiledRule {
   readonly ack: 'received' | 'delivered' | undefined
   readonly filter: Filter | undefined
   readonly deviceEvents: CompiledDeviceEvents | undefined
+  readonly missing: 'omit' | 'deadLetter'
+  readonly transform: Transform | undefined
+  readonly schema: { readonly compiled: CompiledSchema, readonly otherwise: SchemaRule['otherwise'] } | undefined
 }
 
 /** Why a publish becomes no event; a label of a metric, so the list is closed. */
-export type LeftOut = 'drop' | 'filter' | 'invalid'
+export type LeftOut = 'drop' | 'filter' | 'invalid' | 'schema'
 
 export class EventRules {
   readonly #rules: readonly CompiledRule[]
@@ -89,19 +109,34 @@ export class EventRules {
 }
 
 /**
- * Compiles the rules of a configuration, which has found them to be without mistakes.
- * @throws MBS_ERR_MAPPING_RULE
+ * Compiles the rules of a configuration, which has found them to be without mistakes, and reads the files they name.
+ * @throws MBS_ERR_MAPPING_RULE, MBS_ERR_MAPPING_SCHEMA
  */
 export function compileRules (rules: readonly EventRule[]): EventRules {
+  const schemas = new Schemas()
   return new EventRules(rules.map((rule, index) => {
-    const compiled = compileRule(rule, index)
+    const compiled = compileRule(rule, index, schemas, (file) => readSchema(file, schemas))
     if ('pattern' in compiled) return compiled
     throw createError('MBS_ERR_MAPPING_RULE', { index, reason: compiled[0]?.reason ?? '' })
   }))
 }
 
-/** Compiles a rule, or says all that is wrong with it. */
-export function compileRule (rule: EventRule, index: number): CompiledRule | readonly RuleProblem[] {
+function readSchema (file: string, schemas: Schemas): CompiledSchema {
+  try {
+    return parseSchema(readFileSync(file, 'utf8'), schemas)
+  } catch (error) {
+    throw createError('MBS_ERR_MAPPING_SCHEMA', { file, reason: reasonOf(error) }, error)
+  }
+}
+
+/**
+ * Compiles a rule, or says all that is wrong with it.
+ * @param schemas compiles those of several rules together
+ * @param read the schema that a file holds; unless given, files are not looked at, and the rule goes without
+ */
+export function compileRule (
+  rule: EventRule, index: number, schemas = new Schemas(), read?: (file: string) => CompiledSchema
+): CompiledRule | readonly RuleProblem[] {
   const pattern = parseRulePattern(rule.topic)
   if (typeof pattern === 'string') return [{ path: ['topic'], reason: pattern }]
   const problems: RuleProblem[] = []
@@ -130,6 +165,13 @@ export function compileRule (rule: EventRule, index: number): CompiledRule | rea
   if (deviceEvents !== undefined && 'reason' in deviceEvents) {
     problems.push({ path: ['cloudevents', 'trustSource', deviceEvents.at], reason: deviceEvents.reason })
   }
+  const transform = rule.transform === undefined ? undefined : parseTransform(rule.transform)
+  if (typeof transform === 'string') problems.push({ path: ['transform'], reason: transform })
+  if (transform !== undefined && rule.contentType !== undefined && contentKind(rule.contentType) !== 'json') {
+    problems.push({ path: ['contentType'], reason: 'a transform makes JSON, and this is no type of JSON' })
+  }
+  const schema = compileSchema(rule.schema, schemas, read)
+  if (schema !== undefined && 'reason' in schema) problems.push(schema)
   if (problems.length > 0) return problems
   return {
     index,
@@ -140,6 +182,22 @@ export function compileRule (rule: EventRule, index: number): CompiledRule | rea
     contentType: rule.contentType,
     ack: rule.ack === 'stored' ? undefined : rule.ack,
     filter: typeof filter === 'function' ? filter : undefined,
-    deviceEvents: deviceEvents as CompiledDeviceEvents | undefined
+    deviceEvents: deviceEvents as CompiledDeviceEvents | undefined,
+    missing: rule.missing ?? 'omit',
+    transform: transform as Transform | undefined,
+    schema: schema as CompiledRule['schema']
   }
+}
+
+function compileSchema (
+  rule: SchemaRule | undefined, schemas: Schemas, read: ((file: string) => CompiledSchema) | undefined
+): CompiledRule['schema'] | RuleProblem {
+  if (rule === undefined) return undefined
+  const { file, inline, otherwise } = rule
+  if ((file === undefined) === (inline === undefined)) {
+    return { path: ['schema'], reason: 'it has either a file, or the schema itself as inline' }
+  }
+  if (file !== undefined) return read === undefined ? undefined : { compiled: read(file), otherwise }
+  const compiled = schemas.compile(inline)
+  return typeof compiled === 'string' ? { path: ['schema', 'inline'], reason: compiled } : { compiled, otherwise }
 }

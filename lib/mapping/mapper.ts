@@ -4,14 +4,18 @@
  * event is valid; the same publish and id give the same event. Pure but for the text of the last millisecond.
  */
 import { assertExtension, toAttributeString } from '../cloudevent/attributes.ts'
+import type { MbsError } from '../errors.ts'
 import type { Event, ExtensionValue, Handling, Publish } from '../message.ts'
 import type { DecodedEvent } from '../cloudevent/decode.ts'
 import { isJson } from '../cloudevent/json-grammar.ts'
 import { detectContentType } from './content-type.ts'
 import { readDeviceEvent } from './device-event.ts'
 import type { CompiledRule, EventRules, LeftOut } from './event-rules.ts'
+import { parseJson } from './json-value.ts'
+import { missingIn, outcomeOf, refusal, setAside, variablesOf } from './outcome.ts'
 import { pathSegment } from './path-segment.ts'
 import type { TemplateInput } from './template.ts'
+import type { Transformer } from './transformer.ts'
 
 export interface MapperOptions {
   /** Names this broker in `source`. */
@@ -20,10 +24,18 @@ export interface MapperOptions {
   readonly overrides: Readonly<Record<string, string>>
   /** What topics become; the default rule is behind them. */
   readonly rules?: EventRules
+  /** Runs the transforms of rules; needed where one has any. */
+  readonly transformer?: Transformer
 }
 
-/** Makes the event of a publish, or says why it has none. @param id the event's `id`, unique for its source */
-export type Mapper = (publish: Publish, id: string) => Event | LeftOut
+/** What a publish becomes: an event, none, or the reason why it is refused (MBS_ERR_MAPPING_REFUSED). */
+export type Mapped = Event | LeftOut | MbsError
+
+/**
+ * Makes the event of a publish. A promise where its rule has a transform; it rejects with MBS_ERR_MAPPING_TRANSFORMER.
+ * @param id the event's `id`, unique for its source
+ */
+export type Mapper = (publish: Publish, id: string) => Mapped | Promise<Mapped>
 
 /** The `type` of every event of the default rule. */
 export const DEFAULT_TYPE = 'dev.mqttbrokersource.publish'
@@ -46,7 +58,7 @@ export function createMapper (options: MapperOptions): Mapper {
   for (const [name, value] of Object.entries(overrides)) assertExtension(name, value)
   const hasOverrides = Object.keys(overrides).length > 0
   const timestamp = createTimestamp()
-  const { name, rules } = options
+  const { name, rules, transformer } = options
   const byDefault = (publish: Publish, id: string): Writable<Event> => {
     const clientId = publish.client.id
     const partitionkey = toAttributeString(clientId)
@@ -68,12 +80,17 @@ export function createMapper (options: MapperOptions): Mapper {
     return event
   }
 
-  const byRule = (publish: Publish, id: string, levels: readonly string[], rule: CompiledRule): Event | LeftOut => {
+  const byRule = (
+    publish: Publish, id: string, levels: readonly string[], rule: CompiledRule
+  ): Mapped | Promise<Mapped> => {
     if (rule.drop) return 'drop'
     const event = byDefault(publish, id)
     const input = { publish, levels, name, json: once(() => parseJson(publish.payload)) }
     const made = rule.deviceEvents === undefined ? undefined : readDeviceEvent(rule.deviceEvents, input)
-    if (made !== undefined && 'reason' in made && rule.deviceEvents?.invalid === 'drop') return 'invalid'
+    const wrong = made !== undefined && 'reason' in made ? made : undefined
+    const invalid = wrong === undefined ? undefined : rule.deviceEvents?.invalid
+    if (invalid === 'drop') return 'invalid'
+    if (invalid === 'refuse') return refusal(rule, wrong?.detail ?? '')
     applyRule(event, rule, input)
     const own = made === undefined || 'reason' in made ? undefined : made
     if (own !== undefined) takeOver(event, own)
@@ -82,7 +99,27 @@ export function createMapper (options: MapperOptions): Mapper {
     if (hasOverrides) Object.assign(event.extensions, overrides)
     const handling = handlingOf(rule, input)
     if (handling !== undefined) event.handling = handling
-    return rule.filter === undefined || rule.filter({ event, json }) ? event : 'filter'
+    if (invalid === 'deadLetter') return setAside(event, 'schema', wrong?.detail ?? '')
+    const missing = rule.missing === 'deadLetter' ? missingIn(rule, input, own !== undefined) : undefined
+    return rule.transform === undefined
+      ? outcomeOf(event, rule, json, missing)
+      : byTransform(publish, event, rule, missing)
+  }
+
+  const byTransform = (
+    publish: Publish, event: Writable<Event>, rule: CompiledRule, missing: string | undefined
+  ): Mapped | Promise<Mapped> => {
+    const { transform, index, contentType } = rule
+    if (transform === undefined || transformer === undefined) throw new Error('there is nothing that runs transforms')
+    if (!isJson(event.data)) return setAside(event, 'transform', 'the payload is no JSON')
+    const variables = transform.usesVariables ? variablesOf(event, publish.topic) : ''
+    const job = { transform, rule: index, clientId: publish.client.id, variables, input: event.data }
+    return transformer.run(job).then((result) => {
+      if (result.kind === 'failed') return setAside(event, 'transform', result.detail)
+      event.data = result.data
+      event.datacontenttype = contentType ?? 'application/json'
+      return outcomeOf(event, rule, once(() => parseJson(result.data)), missing)
+    })
   }
 
   return (publish, id) => {
@@ -99,7 +136,7 @@ export function createMapper (options: MapperOptions): Mapper {
 
 /** Sets what a rule says; where it has no value, what the default rule says stays. */
 function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateInput): void {
-  const { templates, extensions, contentType } = rule
+  const { templates, extensions, contentType, transform } = rule
   const type = templates.type?.render(input)
   if (type !== undefined) event.type = toAttributeString(type)
   event.source = templates.source?.render(input) ?? event.source
@@ -110,7 +147,8 @@ function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateI
   }
   const dataschema = templates.dataschema?.render(input)
   if (dataschema !== undefined) event.dataschema = dataschema
-  if (contentType !== undefined && event.data.length > 0) event.datacontenttype = contentType
+  // Where there is a transform, it is the type of what that makes.
+  if (contentType !== undefined && transform === undefined && event.data.length > 0) event.datacontenttype = contentType
   const partitionKey = templates.partitionKey?.render(input)
   // Made for this event alone, a moment ago.
   const own = event.extensions as Record<string, ExtensionValue>
@@ -146,14 +184,6 @@ function handlingOf ({ ack, templates }: CompiledRule, input: TemplateInput): Ha
   const supersede = templates.supersede?.render(input)
   if (ack === undefined && supersede === undefined) return undefined
   return { ...(ack !== undefined && { ack }), ...(supersede !== undefined && { supersede }) }
-}
-
-function parseJson (payload: Buffer): unknown {
-  try {
-    return JSON.parse(payload.toString()) as unknown
-  } catch {
-    return undefined
-  }
 }
 
 /** Does it when it is asked for, and then not again. */

@@ -30,12 +30,16 @@ export interface Template {
   readonly fixed: boolean
   /** The text for one publish; undefined: a value is missing. */
   render (input: TemplateInput): string | undefined
+  /** The first placeholder without a value, as it is written; undefined: none is. */
+  missing (input: TemplateInput): string | undefined
 }
 
 type Value = (input: TemplateInput) => unknown
 
 /** A placeholder. */
 interface Placeholder {
+  /** As it is written, with its braces. */
+  readonly text: string
   readonly value: Value
   /** What stands in the place of a value that is missing. */
   readonly otherwise: string | undefined
@@ -70,7 +74,7 @@ export function parseTemplate (text: string, captures: readonly Capture[], kind:
     const value = valueOf(name, captures)
     if (typeof value === 'string') return value
     const isPath = name === 'topic' || captures.some((capture) => capture.name === name && capture.tail)
-    pieces.push({ value, otherwise: bar === -1 ? undefined : part.slice(bar + 1), isPath })
+    pieces.push({ text: `{${part}}`, value, otherwise: bar === -1 ? undefined : part.slice(bar + 1), isPath })
   }
   const render = (input: TemplateInput): string | undefined => {
     let rendered = ''
@@ -85,7 +89,14 @@ export function parseTemplate (text: string, captures: readonly Capture[], kind:
     }
     return rendered === '' ? undefined : rendered
   }
-  return { text, fixed: pieces.every((piece) => typeof piece === 'string'), render }
+  const missing = (input: TemplateInput): string | undefined => {
+    for (const piece of pieces) {
+      if (typeof piece === 'string' || piece.otherwise !== undefined) continue
+      if (textOf(piece.value(input)) === undefined) return piece.text
+    }
+    return undefined
+  }
+  return { text, fixed: pieces.every((piece) => typeof piece === 'string'), render, missing }
 }
 
 /** Where the value of a placeholder is found; or what is wrong with its name. */

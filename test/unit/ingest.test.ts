@@ -395,3 +395,33 @@ test('closing gives up what waits for delivery: it is stored, and its device sen
   await ingest.close()
   t.match(await outcome, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_CLOSING' } })
 })
+
+test('an event that takes a while to be made is answered as its rule says, and its client keeps its order', async (t) => {
+  let settle = (): void => {}
+  const made: Array<() => void> = []
+  const { ingest, outbox } = create({
+    map: (publish, id) => {
+      const event = { ...toEvent(publish, id), handling: { ack: publish.topic === 'early' ? 'received' : 'delivered' } } as const
+      return publish.topic === 'plain' ? toEvent(publish, id) : new Promise((resolve) => { made.push(() => { resolve(event) }) })
+    },
+    settled: () => new Promise((resolve) => { settle = resolve })
+  })
+  const order: string[] = []
+  const say = (client: string, topic: string, messageId: number) => {
+    void ingest.publish(publishOf({ client: { id: client }, topic, messageId })).then(() => { order.push(`${client} ${topic}`) })
+  }
+  outbox.auto = true
+  say('a', 'slow', 1)
+  say('a', 'plain', 2)
+  say('b', 'early', 1)
+  say('b', 'plain', 2)
+  await new Promise(setImmediate)
+  t.equal(outbox.appends.length, 0, 'nobody overtakes what its client published before')
+  for (const make of made) make()
+  await until(() => order.length === 2)
+  t.same(order, ['b early', 'b plain'])
+  await until(() => outbox.stored.length === 4)
+  settle()
+  await until(() => order.length === 4)
+  t.same(order.slice(2), ['a slow', 'a plain'])
+})

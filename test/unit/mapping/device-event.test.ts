@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { compileRule, compileRules, type EventRule } from '../../../lib/mapping/event-rules.ts'
 import { createMapper } from '../../../lib/mapping/mapper.ts'
+import type { MbsError } from '../../../lib/errors.ts'
 import type { Event } from '../../../lib/message.ts'
 import { publish } from '../../support/http-sink-events.ts'
 
@@ -15,10 +16,12 @@ const rule: EventRule = {
 }
 
 /** What client c1 gets of its payload. */
-function map (payload: string | object, given: Partial<EventRule> = {}, overrides = {}): Event | string {
+function map (payload: string | object, given: Partial<EventRule> = {}, overrides = {}): Event | string | MbsError {
   const mapper = createMapper({ name: 'gw', overrides, rules: compileRules([{ ...rule, ...given }]) })
   const text = typeof payload === 'string' ? payload : JSON.stringify(payload)
-  return mapper(publish({ topic: 'ce/d7', payload: Buffer.from(text), client: { id: 'c1' } }), '9')
+  const mapped = mapper(publish({ topic: 'ce/d7', payload: Buffer.from(text), client: { id: 'c1' } }), '9')
+  if (mapped instanceof Promise) throw new Error('nothing here takes a while')
+  return mapped
 }
 
 const made = { specversion: '1.0', id: 'own-1', source: '/devices/c1/pump', type: 'com.example.own' }
@@ -76,6 +79,24 @@ test('what is no valid event is data, or none', async (t) => {
     t.equal(map(payload, { cloudevents: { ...rule.cloudevents!, invalid: 'drop' } }), 'invalid', text)
   }
   t.equal(map({ ...made, source: '/x' }, { cloudevents: { trustSource: ['/y'], invalid: 'drop' } }), 'invalid')
+})
+
+test('what is no valid event is refused, or a dead letter, without a word of it', async (t) => {
+  const table: Array<[payload: string | object, detail: string]> = [
+    ['SECRET', 'it is no CloudEvent in JSON'],
+    ['{"specversion":"1.0","SECRET":1,"SECRET":2}', 'it is no CloudEvent as the specification has them'],
+    [{ ...made, SECRET: 1 }, 'it is no CloudEvent as the specification has them'],
+    [{ ...made, source: '/SECRET' }, 'its source is not one that the device may claim']
+  ]
+  for (const [payload, detail] of table) {
+    const cloudevents = { trustSource: ['/devices/{clientid}/*'] }
+    t.match(map(payload, { cloudevents: { ...cloudevents, invalid: 'deadLetter' } }), {
+      id: '9', type: 'of.the.rule', handling: { aside: { reason: 'schema', detail } }
+    })
+    t.match(map(payload, { cloudevents: { ...cloudevents, invalid: 'refuse' } }), {
+      code: 'MBS_ERR_MAPPING_REFUSED', retryable: false, details: { index: 0, reason: detail }
+    })
+  }
 })
 
 test('a filter sees the event that the device has made, and the data in it', async (t) => {

@@ -8,7 +8,7 @@ const rule = (given: Partial<EventRule>): EventRule => ({ topic: '#', drop: fals
 
 /** What a publish becomes by these rules. */
 function map (rules: ReadonlyArray<Partial<EventRule>>, given: Partial<Publish> = {}, overrides = {}): Event | string {
-  return createMapper({ name: 'gw', overrides, rules: compileRules(rules.map(rule)) })(publish(given), '7')
+  return createMapper({ name: 'gw', overrides, rules: compileRules(rules.map(rule)) })(publish(given), '7') as Event | string
 }
 
 const telemetry = rule({
@@ -93,6 +93,25 @@ test('all that is wrong with a rule is said, with its place', async (t) => {
     type: '{x}', source: 'a b', extensions: { one: '{y}' }, filter: [{ exact: { subject: '' } }, { sql: 'x' }]
   }), 0), [{ path: ['type'] }, { path: ['source'] }, { path: ['extensions', 'one'] }, { path: ['filter'], reason: /^\[\d\]/ }])
   t.throws(() => compileRules([rule({}), rule({ topic: '' })]), { code: 'MBS_ERR_MAPPING_RULE', details: { index: 1 } })
+})
+
+test('a transform, a schema and what belongs to them are held against what they can be', async (t) => {
+  const problems = (given: Partial<EventRule>) => compileRule(rule(given), 0)
+  t.match(problems({ transform: '{ "a": ' }), [{ path: ['transform'], reason: /at character \d+$/ }])
+  t.match(problems({ transform: '$', contentType: 'text/plain' }), [{ path: ['contentType'], reason: /no type of JSON/ }])
+  t.match(problems({ transform: '$', contentType: 'application/senml+json' }), { index: 0 })
+  t.match(problems({ schema: { otherwise: 'drop' } }), [{ path: ['schema'], reason: /either a file/ }])
+  t.match(problems({ schema: { otherwise: 'drop', file: 'x', inline: {} } }), [{ path: ['schema'], reason: /either a file/ }])
+  t.match(problems({ schema: { otherwise: 'drop', inline: { requierd: [] } } }), [{ path: ['schema', 'inline'], reason: /requierd/ }])
+})
+
+test('the schemas that rules name are read when the rules are compiled', async (t) => {
+  const directory = t.testdir({ 'ok.json': '{ "type": "object" }', 'broken.json': '{', 'wrong.json': '{ "type": "x" }', 'list.json': '[]' })
+  const compile = (file: string) => compileRules([rule({ schema: { file: `${directory}/${file}`, otherwise: 'drop' } })])
+  t.equal(compile('ok.json').find(['a'])?.schema?.compiled.mistakeIn(1), 'type at the top')
+  for (const file of ['broken.json', 'wrong.json', 'list.json', 'missing.json']) {
+    t.throws(() => compile(file), { code: 'MBS_ERR_MAPPING_SCHEMA', exitCode: 78, message: file }, file)
+  }
 })
 
 test('rules that never decide are found', async (t) => {

@@ -21,12 +21,13 @@ function create (t: Test, options: Partial<TransformerOptions> = {}) {
     ...options
   })
   t.teardown(() => transformer.close())
-  const rules = new Map<string, number>()
-  const run = async (text: string, input: unknown = {}, { clientId = 'c', variables = '', rule = -1 } = {}) => {
-    if (!rules.has(text)) rules.set(text, rules.size)
+  const rules = new Map<string, Transform>()
+  const run = async (text: string, input: unknown = {}, { clientId = 'c', variables = '' } = {}) => {
+    const transform = rules.get(text) ?? parse(text)
+    rules.set(text, transform)
     const result = await transformer.run({
-      transform: parse(text),
-      rule: rule === -1 ? rules.get(text)! : rule,
+      transform,
+      rule: [...rules.keys()].indexOf(text),
       clientId,
       variables,
       input: Buffer.from(JSON.stringify(input))
