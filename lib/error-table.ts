@@ -351,6 +351,21 @@ export const table = {
     help: 'Give PEM certificates in sink.ca (a file) or K_CA_CERTS (the text).',
     exitCode: EXIT_CONFIG
   },
+  MBS_ERR_SINK_TLS: {
+    message: 'The client certificate for the sink cannot be used: {reason}.',
+    help: 'Check that `tls.cert` and `tls.key` of the sink are PEM files which this user may read, and that key and certificate belong together.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_SINK_CREDENTIALS: {
+    message: 'The credentials for the sink cannot be used: {reason}.',
+    help: 'Check the files that `headers` and `auth` of the sink name (docs/sinks.md): one line each, which this user may read.',
+    exitCode: EXIT_CONFIG
+  },
+  MBS_ERR_SINK_TOKEN: {
+    message: 'The token endpoint {url} gave no token: {reason}.',
+    help: 'Check `auth.oauth2` of the sink, and that the service is up (docs/sinks.md). Events wait meanwhile; the program asks again by itself.',
+    retryable: true
+  },
   MBS_ERR_SINK_OVERRIDES: {
     message: 'K_CE_OVERRIDES cannot be used: {reason}.',
     help: 'Give JSON like {"extensions":{"name":"value"}}: names of a-z and 0-9, none a CloudEvents attribute, values texts.',

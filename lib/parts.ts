@@ -124,10 +124,11 @@ export function transportOf (listener: ListenerConfig, all: readonly ListenerCon
 }
 
 /** Undefined: events wait until there is a sink. */
-export function createSink ({ sink, delivery }: Config): Sink | undefined {
+export function createSink ({ sink, delivery }: Config, telemetry: Telemetry): Sink | undefined {
   if (sink.kind === 'display') return createDisplaySink({ name: SINK_NAME, stream: process.stdout })
   if (sink.url === undefined) return undefined
-  return httpSink(SINK_NAME, sink.url, [...readCa(sink.ca), ...caTexts(sink)], sink, delivery.concurrency)
+  const target = { ...sink, url: sink.url, ca: [...readCa(sink.ca), ...caTexts(sink)] }
+  return httpSink(SINK_NAME, target, sink, delivery.concurrency, telemetry)
 }
 
 export function caTexts ({ caText }: Config['sink']): string[] {
@@ -135,22 +136,33 @@ export function caTexts ({ caText }: Config['sink']): string[] {
 }
 
 /** One connection: dead letters are few and sent one after the other. */
-export function createDeadLetterSink ({ sink, delivery: { deadLetterSink } }: Config): Sink | undefined {
+export function createDeadLetterSink (
+  { sink, delivery: { deadLetterSink } }: Config, telemetry: Telemetry
+): Sink | undefined {
   if (deadLetterSink === undefined) return undefined
-  return httpSink(DEAD_LETTER_SINK_NAME, deadLetterSink.url, readCa(deadLetterSink.ca), sink, 1)
+  return httpSink(DEAD_LETTER_SINK_NAME, { ...deadLetterSink, ca: readCa(deadLetterSink.ca) }, sink, 1, telemetry)
 }
 
-function httpSink (name: string, url: string, ca: string[], settings: Config['sink'], connections: number): Sink {
+/** Where a sink is, and what it is told about who sends. */
+type Target = Pick<Config['sink'], 'headers' | 'auth' | 'tls'> & { readonly url: string, readonly ca: readonly string[] }
+
+function httpSink (
+  name: string, { url, ca, headers, auth, tls }: Target, settings: Config['sink'], connections: number, telemetry: Telemetry
+): Sink {
   return createHttpSink({
     name,
     url,
     ca,
+    headers,
+    auth,
+    clientCertificate: tls,
     connections,
     contentMode: settings.contentMode,
     timeoutMs: settings.timeout,
     keepAliveMs: settings.keepAlive,
     socketMaxAgeMs: settings.socketMaxAge,
-    userAgent: `mqtt-broker-source/${VERSION}`
+    userAgent: `mqtt-broker-source/${VERSION}`,
+    telemetry
   })
 }
 

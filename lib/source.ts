@@ -94,8 +94,8 @@ export class Source {
       telemetry: this.#telemetry
     })
     this.#permissions = createPermissions(readPermissions(config))
-    this.#sink = createSink(config)
-    this.#deadLetterSink = createDeadLetterSink(config)
+    this.#sink = createSink(config, this.#telemetry)
+    this.#deadLetterSink = createDeadLetterSink(config, this.#telemetry)
     this.#inflight = new InflightBytes(config.limits.inflightBytes)
     this.#outbox = createOutbox(config, this.#telemetry)
     this.#lifecycle = createLifecycle(config, this.#outbox, this.#telemetry)
@@ -125,7 +125,7 @@ export class Source {
   /**
    * Opens the outbox, then everything up to the listeners. Idempotent.
    * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_MAPPING_*, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*,
-   * MBS_ERR_SINK_CA, MBS_ERR_HTTP_BIND;
+   * MBS_ERR_SINK_CA, MBS_ERR_SINK_TLS, MBS_ERR_SINK_CREDENTIALS, MBS_ERR_HTTP_BIND;
    * MBS_ERR_SOURCE_CLOSED after `close`
    */
   start (): Promise<void> {
@@ -202,6 +202,7 @@ export class Source {
     } else {
       this.#telemetry.sinkMissing()
     }
+    for (const each of [sink, this.#deadLetterSink]) await this.#readSinkFiles(each)
     const settings = {
       ...(this.#deadLetterSink === undefined ? {} : { deadLetterSink: this.#deadLetterSink }),
       concurrency: delivery.concurrency,
@@ -323,6 +324,14 @@ export class Source {
       reload: async () => { sink.trust?.([await readFile(file, 'utf8'), ...more]) }
     })
     sink.trust([...readCa(file), ...more]) // it may have changed since the sink was made
+  }
+
+  /** Reads what a sink needs before it sends anything; without it the program does not start. */
+  async #readSinkFiles (sink: Sink | undefined): Promise<void> {
+    for (const files of sink?.files ?? []) {
+      await this.#reloader.add(files)
+      await files.reload()
+    }
   }
 
   async #close (reason: string): Promise<void> {

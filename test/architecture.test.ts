@@ -20,11 +20,13 @@ interface Row {
 
 /** What every stage may import: the nouns, the errors, telemetry. */
 const COMMON = [
-  'lib/message.ts', 'lib/errors.ts', 'lib/version.ts', 'lib/telemetry/', 'lib/address-key.ts', 'lib/topic-filter.ts'
+  'lib/message.ts', 'lib/errors.ts', 'lib/version.ts', 'lib/telemetry/', 'lib/address-key.ts', 'lib/topic-filter.ts',
+  'lib/bounded-fetch.ts'
 ]
 
 const PLAN: readonly Row[] = [
   { place: 'lib/address-key.ts' },
+  { place: 'lib/bounded-fetch.ts', lib: ['lib/errors.ts'] },
   { place: 'lib/error-table.ts' },
   { place: 'lib/errors.ts', lib: ['lib/error-table.ts'] },
   { place: 'lib/message.ts' },
@@ -43,10 +45,10 @@ const PLAN: readonly Row[] = [
   { place: 'lib/access/', lib: COMMON, packages: ['jose'] },
   {
     place: 'lib/config/',
-    // The form of user files, files of keys and rules of events is judged where it is used.
+    // The form of user files, files of keys, rules of events and secrets of sinks is judged where it is used.
     lib: [
       ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts',
-      'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts', 'lib/mapping/schema.ts'
+      'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts', 'lib/mapping/schema.ts', 'lib/sink/secret-text.ts'
     ],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },

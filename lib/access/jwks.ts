@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import { createError, reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { fetchBounded } from './bounded-fetch.ts'
+import { fetchBounded } from '../bounded-fetch.ts'
 import { parseJwks, type KeySet } from './token-keys.ts'
 import type { KeyObject } from 'node:crypto'
 

@@ -2,15 +2,14 @@
  * Looks at a configuration without running it: what loading finds wrong, and the files that it names. Reads files and
  * nothing else: opens no port, asks no sink.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { createSecureContext } from 'node:tls'
+import type { X509Certificate } from 'node:crypto'
 import { parseJwks, parsePublicKey } from '../access/token-keys.ts'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { parseSchema, Schemas } from '../mapping/schema.ts'
-import { parseCertificates } from '../pem/certificates.ts'
 import { parseRevocations, withoutList } from '../pem/revocations.ts'
 import { describeListener } from './addresses.ts'
+import { checkCa, checkPair, tryFile, type ToError } from './check-files.ts'
+import { checkSinkFiles } from './check-sinks.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
 import { readPermissions } from './permissions-file.ts'
 import { formatPath, redactUrl, Report, type Path } from './problem.ts'
@@ -35,9 +34,6 @@ export function checkConfig (options: LoadOptions = {}, now: number = Date.now()
   return problems.length > 0 ? { problems, warnings } : { problems, warnings, loaded: { ...loaded, warnings } }
 }
 
-/** Makes the error that a mistake in a file is explained by. */
-type ToError = (error: unknown) => MbsError
-
 function checkFiles ({ config }: LoadedConfig, report: Report, now: number): void {
   for (const [at, listener] of config.listeners.entries()) {
     if (listener.tls !== undefined) checkTlsFiles(['listeners', at, 'tls'], listener, listener.tls, report, now)
@@ -47,9 +43,9 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
     tryFile(['access', 'users'], users, 'a user file', report, (error) => toUsersError(users, error), (text) => parseUsers(text, users))
   }
   checkPermissionsFile(config, report)
-  const sinkCa = (error: unknown) => createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
-  checkCa(['sink', 'ca'], config.sink.ca, report, sinkCa)
-  checkCa(['delivery', 'deadLetterSink', 'ca'], config.delivery.deadLetterSink?.ca, report, sinkCa)
+  checkSinkFiles(['sink'], config.sink, report, now)
+  const { deadLetterSink } = config.delivery
+  if (deadLetterSink !== undefined) checkSinkFiles(['delivery', 'deadLetterSink'], deadLetterSink, report, now)
   checkTokenFiles(config.access, report)
   checkSchemaFiles(config, report)
 }
@@ -84,28 +80,7 @@ function checkTlsFiles (
 
   const authorities = checkCa([...path, 'ca'], files.ca, report, tlsError)
   checkCrl([...path, 'crl'], files.crl, authorities ?? [], report, tlsError, now)
-  const cert = tryFile([...path, 'cert'], files.cert, 'a PEM file with a certificate', report, tlsError, (text) => {
-    parseCertificates(text)
-    return new X509Certificate(text)
-  })
-  const unencrypted = 'a PEM file with an unencrypted private key'
-  const key = tryFile([...path, 'key'], files.key, unencrypted, report, tlsError, createPrivateKey)
-  if (cert === undefined || key === undefined) return
-
-  tryFile([...path, 'key'], files.key, 'the private key of tls.cert', report, tlsError, (text) => {
-    if (!cert.checkPrivateKey(key)) throw new Error('key and certificate do not belong together')
-    // What is left is what OpenSSL alone knows, such as a key that is too short for it.
-    createSecureContext({ cert: readFileSync(files.cert), key: text })
-  })
-  const certificate = formatPath([...path, 'cert'])
-  if (Date.parse(cert.validTo) < now) report.warn(`${certificate} expired at ${cert.validTo}`)
-  if (Date.parse(cert.validFrom) > now) report.warn(`${certificate} is not valid before ${cert.validFrom}`)
-}
-
-function checkCa (
-  path: Path, file: string | undefined, report: Report, toError: ToError
-): X509Certificate[] | undefined {
-  return file === undefined ? undefined : tryFile(path, file, 'a PEM file with certificates', report, toError, parseCertificates)
+  checkPair(path, files, report, tlsError, now)
 }
 
 function checkCrl (
@@ -144,17 +119,5 @@ function checkTokenFiles ({ jwt, http }: Config['access'], report: Report): void
     tryFile(['access', 'http', 'tokenFile'], http.tokenFile, 'a file with one token', report, hookError, (text) => {
       if (!/^[\x21-\x7e]+$/.test(text.trim())) throw new Error('it holds no token: one line of visible ASCII')
     })
-  }
-}
-
-/** What `read` makes of a file; a mistake is noted where it throws. */
-function tryFile<T> (
-  path: Path, file: string, allowed: string, report: Report, toError: ToError, read: (text: string) => T
-): T | undefined {
-  try {
-    return read(readFileSync(file, 'utf8'))
-  } catch (error) {
-    report.add(path, { found: JSON.stringify(file), allowed, error: toError(error) })
-    return undefined
   }
 }

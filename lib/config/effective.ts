@@ -17,17 +17,20 @@ function linesOf (node: SchemaNode, value: unknown, path: Path, loaded: LoadedCo
   if (Array.isArray(value)) {
     return value.flatMap((item, at) => linesOf(node.items ?? {}, item, [...path, at], loaded))
   }
-  if (node.properties !== undefined) {
+  if (node.properties !== undefined && typeof value === 'object') {
     return Object.entries(node.properties).flatMap(([key, child]) =>
       linesOf(child, (value as Record<string, unknown>)[key], [...path, key], loaded))
   }
   if (typeof value === 'object' && value !== null) {
-    return Object.entries(value).flatMap(([key, item]) => linesOf({}, item, [...path, key], loaded))
+    const { additionalProperties } = node
+    const child = typeof additionalProperties === 'object' ? additionalProperties : {}
+    return Object.entries(value).flatMap(([key, item]) => linesOf(child, item, [...path, key], loaded))
   }
   return [[`${formatPath(path)} = ${textOf(value, node)}`, loaded.originOf(path)]]
 }
 
 function textOf (value: unknown, node: SchemaNode): string {
+  if (node.secret === true) return '(not shown)'
   if (typeof value === 'number' && node.duration !== undefined) return formatDuration(value)
   if (typeof value === 'number' && node.size !== undefined) return formatSize(value)
   if (typeof value !== 'string') return String(value)

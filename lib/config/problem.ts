@@ -95,6 +95,12 @@ export function describeFound (value: unknown): string {
   return JSON.stringify(shown.length > FOUND_LENGTH ? `${shown.slice(0, FOUND_LENGTH)}…` : shown)
 }
 
+/** What kind of value it is, where the value itself may be a secret. */
+export function describeKind (value: unknown): string {
+  if (value === undefined || value === null || typeof value === 'object') return describeFound(value)
+  return typeof value === 'string' ? 'a text' : `a ${typeof value}`
+}
+
 /** A URL without what may be secret in it: user and password, query, fragment. Other text is left as it is. */
 export function redactUrl (text: string): string {
   return text

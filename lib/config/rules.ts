@@ -3,15 +3,14 @@
  * the schema has completed and converted; a rule looks only at what had no mistake so far (`report.sound`).
  */
 import { parseClientIdPattern } from '../access/client-id-pattern.ts'
-import { createError, reasonOf } from '../errors.ts'
-import { parseCertificates } from '../pem/certificates.ts'
+import { createError } from '../errors.ts'
 import { isLocalListener, isNetwork, sameEndpoint, separateFamilies } from './addresses.ts'
-import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
+import { describeFound, formatPath, type Path, type Report } from './problem.ts'
 import { checkEventRules } from './rules-events.ts'
+import { checkSinks } from './rules-sinks.ts'
 import { checkTokens, warnOfPermissions } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
-import { httpUrlMistake } from './urls.ts'
 
 /** Sets what depends on other settings, then holds the rules against all. */
 export function applyRules (config: DraftConfig, report: Report): void {
@@ -235,39 +234,4 @@ function checkPermissions (config: DraftConfig, report: Report): void {
     .map(([path, { socket, host }]) => `${formatPath(path)} on ${socket ?? host}`)
   if (open.length === 0) return
   report.warn(`every client of ${open.join(', ')} may publish and subscribe to everything: access.permissions is not set`)
-}
-
-function checkSinks ({ sink, delivery }: DraftConfig, report: Report): void {
-  if (report.sound(['sink', 'url'], ['sink', 'ca'])) checkTarget(['sink'], sink, report)
-  const deadLetters: Path = ['delivery', 'deadLetterSink']
-  if (report.sound(deadLetters)) checkTarget(deadLetters, delivery.deadLetterSink ?? {}, report)
-
-  if (report.sound(['sink', 'caText']) && sink.caText !== undefined) {
-    try {
-      parseCertificates(sink.caText)
-    } catch (error) {
-      report.add(['sink', 'caText'], {
-        found: describeFound(sink.caText),
-        allowed: 'PEM certificates',
-        error: createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
-      })
-    }
-  }
-  if (report.sound(['sink']) && sink.kind === 'display' && sink.url !== undefined) {
-    report.warn('sink.url has no effect while sink.kind is display')
-  }
-}
-
-function checkTarget (path: Path, { url, ca }: { url?: string, ca?: string }, report: Report): void {
-  if (url === undefined) return
-  const reason = httpUrlMistake(url)
-  if (reason !== undefined) {
-    report.add([...path, 'url'], {
-      found: describeFound(url),
-      allowed: 'an absolute http:// or https:// URL without user and password',
-      error: createError('MBS_ERR_SINK_URL', { url: redactUrl(url), reason })
-    })
-  } else if (ca !== undefined && new URL(url).protocol === 'http:') {
-    report.warn(`${formatPath([...path, 'ca'])} has no effect while the URL is http://`)
-  }
 }

@@ -9,9 +9,8 @@ import { Type } from 'typebox'
 import { accessSection } from './schema-access.ts'
 import { eventsSection } from './schema-events.ts'
 import { HOST, listener } from './schema-listener.ts'
+import { SINK_URL, sinkSettings, targetSettings } from './schema-sink.ts'
 import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
-
-const SINK_URL = 'an absolute http:// or https:// URL without user and password'
 
 export const configSchema = Type.Object({
   name: text({
@@ -171,38 +170,7 @@ export const configSchema = Type.Object({
     })
   }),
 
-  sink: section('Where events go.', {
-    kind: oneOf(['http', 'display'], {
-      description: '`http`: CloudEvents over HTTP, which wait in the outbox as long as there is no `url`; `display`: printed on standard output.',
-      computed: 'http as soon as `url` is known, else display',
-      example: 'http'
-    }),
-    url: Type.Optional(text({
-      description: 'Where to POST the events.', knative: 'K_SINK', allowed: SINK_URL, example: 'http://localhost:8090/'
-    })),
-    contentMode: oneOf(['auto', 'binary', 'structured'], {
-      description: 'Content mode of CloudEvents over HTTP. `auto`: binary, and structured for an event whose attributes would have to be escaped in headers.',
-      default: 'auto'
-    }),
-    timeout: duration({
-      description: 'Time for one attempt, from the request to the end of the answer.', default: 'PT60S', knative: 'K_SINK_TIMEOUT', minimumMs: 10, maximumMs: 3_600_000
-    }),
-    ca: Type.Optional(text({
-      description: 'PEM file with CA certificates that are trusted beside the usual ones.', allowed: 'a path', example: 'sink-ca.crt'
-    })),
-    caText: Type.Optional(text({
-      description: 'The same as PEM text; both may be given.', knative: 'K_CA_CERTS', allowed: 'PEM certificates', example: '-----BEGIN CERTIFICATE-----…'
-    })),
-    keepAlive: duration({
-      description: 'How long an idle connection is kept. Below 10 s: Knative closes idle connections then.',
-      default: 'PT8S',
-      minimumMs: 0,
-      maximumMs: 9000
-    }),
-    socketMaxAge: duration({
-      description: 'Age at which a connection is replaced, so that new pods of the sink get their share.', default: 'PT2M', minimumMs: 1000, maximumMs: 86_400_000
-    })
-  }),
+  sink: section('Where events go: docs/sinks.md.', sinkSettings({ knative: true })),
 
   delivery: section('How events are delivered.', {
     concurrency: wholeNumber({
@@ -241,9 +209,7 @@ export const configSchema = Type.Object({
     }),
     deadLetterSink: optionalSection('Where dead letters are sent, too. They stay on disk in any case.', {
       url: text({ description: 'Where to POST them.', allowed: SINK_URL, example: 'http://localhost:8091/' }),
-      ca: Type.Optional(text({
-        description: 'PEM file with CA certificates that are trusted beside the usual ones.', allowed: 'a path', example: 'sink-ca.crt'
-      }))
+      ...targetSettings
     }),
     deadLetterKeep: wholeNumber({
       description: 'How many dead letters are kept after the dead-letter sink took them. Others are kept until they are removed.',
@@ -262,7 +228,7 @@ export const configSchema = Type.Object({
     port: wholeNumber({ description: 'Port to listen on; 0 takes any that is free.', default: 8080, minimum: 0, maximum: 65535 })
   }),
 
-  reload: section('When the files are read again that listeners and sinks name: certificates, keys, CAs, revocation lists.', {
+  reload: section('When the files are read again that listeners and sinks name: certificates, keys, CAs, revocation lists, credentials.', {
     every: duration({
       description: 'How often is looked whether they have changed. A change takes effect when they were the same in two looks in a row. PT0S: never, only on SIGHUP.',
       default: 'PT2S',

@@ -9,7 +9,7 @@ import { Type } from 'typebox'
 import { DURATION_PATTERN, formatDuration, formatSize, SIZE_PATTERN } from './units.ts'
 
 /** Keywords of ours: `duration` and `size` convert and check; the others are notes for people. */
-export const NOTES = ['duration', 'size', 'allowed', 'computed', 'knative', 'example'] as const
+export const NOTES = ['duration', 'size', 'allowed', 'computed', 'knative', 'example', 'secret'] as const
 
 /** A node of the schema as its readers see it: validation, documentation, environment names. */
 export interface SchemaNode {
@@ -20,6 +20,8 @@ export interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly required?: readonly string[]
   readonly items?: SchemaNode
+  /** Of a map, what each value is; false: no further keys. */
+  readonly additionalProperties?: boolean | SchemaNode
   readonly minimum?: number
   readonly maximum?: number
   readonly pattern?: string
@@ -35,6 +37,8 @@ export interface SchemaNode {
   readonly knative?: string
   /** A value to show where there is no default. */
   readonly example?: unknown
+  /** What is found here is not shown: it may be a secret, also where it is in the wrong place. */
+  readonly secret?: boolean
 }
 
 /** What every setting says of itself. */
@@ -52,8 +56,10 @@ export function section<P extends Type.TProperties> (description: string, proper
 }
 
 /** A section that is there only when it is given. */
-export function optionalSection<P extends Type.TProperties> (description: string, properties: P) {
-  return Type.Optional(Type.Object(properties, { description, additionalProperties: false }))
+export function optionalSection<P extends Type.TProperties> (
+  description: string, properties: P, notes: { readonly secret?: true } = {}
+) {
+  return Type.Optional(Type.Object(properties, { description, additionalProperties: false, ...notes }))
 }
 
 /** A text; `pattern` needs `allowed`, which says the same in words. */

@@ -4,7 +4,7 @@
  */
 import { Ajv, type ErrorObject } from 'ajv'
 import type { DataValidationCxt } from 'ajv/dist/types/index.js'
-import { describeFound, formatPath, nearest, type Path, type Report } from './problem.ts'
+import { describeFound, describeKind, formatPath, nearest, type Path, type Report } from './problem.ts'
 import { allowedBy, NOTES, type SchemaNode } from './setting.ts'
 import { listSettings, schemaRoot } from './settings.ts'
 import { parseDuration, parseSize } from './units.ts'
@@ -100,15 +100,15 @@ function addMistake (error: ErrorObject, values: unknown, report: Report): void 
       return report.add([...path, key], { found: 'nothing', allowed: allowedBy(node.properties?.[key] ?? {}) })
     }
     case 'propertyNames': {
+      if (node.secret === true) return report.add(path, { found: 'a name of another form', allowed: allowedBy(node) })
       const name = String(error.params['propertyName'])
       return report.add([...path, name], { found: `the name ${describeFound(name)}`, allowed: allowedBy(node) })
     }
     default: {
       if (error.propertyName !== undefined) return // said again, for the whole name, by `propertyNames`
       const hint = hintFor(node, error.data)
-      report.add(path, {
-        found: describeFound(error.data), allowed: allowedBy(node), ...(hint === undefined ? {} : { hint })
-      })
+      const found = node.secret === true ? describeKind(error.data) : describeFound(error.data)
+      report.add(path, { found, allowed: allowedBy(node), ...(hint === undefined ? {} : { hint }) })
     }
   }
 }

@@ -13,11 +13,12 @@ export type Verdict = 'delivered' | 'retry' | 'refused' | 'untried' | 'aborted'
 
 /**
  * Judges one attempt. 2xx is delivered; 404, 408, 409, 429, 5xx, what is not in the table at all (below 100, 600 and
- * above) and a missing answer are tried again; 1xx, 3xx and every other 4xx are final.
+ * above) and a missing answer are tried again; 1xx, 3xx and every other 4xx are final. So is 401, unless the sink was
+ * sent credentials: they are the same for all events, and none is to be set aside because a token has expired.
  */
 export function classify (outcome: Outcome): Verdict {
   switch (outcome.kind) {
-    case 'answer': return classifyStatus(outcome.status)
+    case 'answer': return outcome.unauthorized === true ? 'retry' : classifyStatus(outcome.status)
     case 'network': return 'retry'
     case 'untried': return 'untried'
     case 'aborted': return 'aborted'

@@ -2,17 +2,22 @@
  * Sends events to an HTTP sink: HTTP/1.1 with keep-alive, one request at a time per connection, no redirects. Between
  * delivery and the network. It decides nothing: what the answer means, and whether to try again, is delivery's.
  *
- * Invariant: every send resolves, at the latest `timeoutMs` after it began, and its request is then either answered or
- * given up for good: nothing is sent after the outcome is known.
+ * Invariants: every send resolves, at the latest `timeoutMs` after it began, and its request is then either answered or
+ * given up for good: nothing is sent after the outcome is known. Nothing is sent without the credentials that the
+ * settings ask for.
  */
 import type { Dispatcher } from 'undici'
-import { encode, type ContentMode } from '../cloudevent/encode.ts'
+import { encode, type ContentMode, type HttpMessage } from '../cloudevent/encode.ts'
 import type { Event } from '../message.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { AuthSettings } from './authorization.ts'
+import { Credentials } from './credentials.ts'
 import { HttpAttempt, networkOutcome, type AfterUse } from './http-attempt.ts'
 import { HttpConnections } from './http-connections.ts'
-import { createTrust } from './sink-tls.ts'
+import type { HeaderSettings } from './request-headers.ts'
+import { createTrust, readClientCertificate, type ClientCertificate } from './sink-tls.ts'
 import { parseSinkUrl } from './sink-url.ts'
-import type { Outcome, Sink } from './sink.ts'
+import type { Outcome, Sink, SinkFiles } from './sink.ts'
 
 export interface HttpSinkOptions {
   /** Names the sink's cursor and its metrics. */
@@ -34,10 +39,20 @@ export interface HttpSinkOptions {
   readonly userAgent: string
   /** The header Kn-Namespace, which Knative's sources send where they know their namespace. */
   readonly kNamespace?: string
+  /** Further headers. */
+  readonly headers?: HeaderSettings | undefined
+  /** What the header Authorization is made of. */
+  readonly auth?: AuthSettings | undefined
+  /** The paths of the certificate that the sink is shown, and of its key. */
+  readonly clientCertificate?: ClientCertificate | undefined
+  readonly telemetry: Telemetry
 }
 
+const ABORTED: Outcome = { kind: 'aborted' }
+const NOT_READ: Outcome = { kind: 'network', code: 'NOT_READ', reason: 'the files of the sink were not read', timedOut: false }
+
 /**
- * Makes a sink over HTTP. Nothing is connected before the first event.
+ * Makes a sink over HTTP. Nothing is connected before the first event; its `files` have to be read before it.
  * @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA
  */
 export function createHttpSink (options: HttpSinkOptions): Sink {
@@ -47,10 +62,14 @@ export function createHttpSink (options: HttpSinkOptions): Sink {
 class HttpSink implements Sink {
   readonly name: string
   readonly destination: string
+  readonly files: readonly SinkFiles[]
   readonly #path: string
   readonly #contentMode: ContentMode
   readonly #timeoutMs: number
-  readonly #ownHeaders: string[]
+  readonly #credentials: Credentials
+  /** PEM texts, both. */
+  #ca: readonly string[]
+  #certificate: ClientCertificate | 'unread' | undefined
   readonly #connections: HttpConnections
   /** Attempts that are not settled, in the order of their deadlines. */
   readonly #active = new Set<HttpAttempt>()
@@ -68,26 +87,30 @@ class HttpSink implements Sink {
     this.#path = path
     this.#contentMode = options.contentMode
     this.#timeoutMs = timeoutMs
-    this.#ownHeaders = ['user-agent', options.userAgent]
-    if (options.kNamespace !== undefined) this.#ownHeaders.push('kn-namespace', options.kNamespace)
+    const { name: sink, headers = {}, auth = {}, userAgent, kNamespace, clientCertificate, telemetry } = options
+    const own = { 'user-agent': userAgent, ...(kNamespace !== undefined && { 'kn-namespace': kNamespace }) }
+    this.#credentials = new Credentials({ sink, destination: shown, own, headers, auth, timeoutMs, telemetry })
+    const tlsFiles = clientCertificate === undefined ? [] : [this.#tlsFiles(clientCertificate)]
+    this.files = [...this.#credentials.files, ...tlsFiles]
+    this.#certificate = clientCertificate === undefined ? undefined : 'unread'
+    this.#ca = options.ca
     const trust = createTrust(options.ca)
     this.#connections = new HttpConnections({ origin, connections, timeoutMs, keepAliveMs, socketMaxAgeMs, trust })
   }
 
   async send (event: Event, signal: AbortSignal): Promise<Outcome> {
-    if (this.#closing !== undefined || signal.aborted) return { kind: 'aborted' }
+    if (this.#closing !== undefined || signal.aborted) return ABORTED
     try {
-      const { headers, body } = encode(event, this.#contentMode)
-      for (const text of this.#ownHeaders) headers.push(text)
-      this.#watch(signal)
-      return await this.#attempt({ method: 'POST', path: this.#path, headers, body }, signal)
+      return await this.#post(encode(event, this.#contentMode), signal)
     } catch (error) {
       return networkOutcome(error)
     }
   }
 
   trust (ca: readonly string[]): void {
-    this.#connections.trust(createTrust(ca))
+    const certificate = this.#certificate === 'unread' ? undefined : this.#certificate
+    this.#connections.trust(createTrust(ca, certificate))
+    this.#ca = ca
   }
 
   async close (): Promise<void> {
@@ -95,12 +118,44 @@ class HttpSink implements Sink {
     await this.#closing
   }
 
-  #attempt (request: Dispatcher.DispatchOptions, signal: AbortSignal): Promise<Outcome> {
+  async #post ({ headers, body }: HttpMessage, signal: AbortSignal): Promise<Outcome> {
+    const deadline = performance.now() + this.#timeoutMs
+    const own = this.#credentials.headers
+    if (own === undefined || this.#certificate === 'unread') return NOT_READ
+    for (const text of own) headers.push(text)
+    let authorization = this.#credentials.authorization(signal)
+    if (authorization !== undefined) {
+      if (typeof authorization !== 'string') {
+        const given = await authorization
+        if (this.#closing !== undefined || signal.aborted) return ABORTED
+        if (typeof given !== 'string') return given
+        authorization = given
+      }
+      headers.push('authorization', authorization)
+    }
+    this.#watch(signal)
+    const outcome = await this.#attempt({ method: 'POST', path: this.#path, headers, body }, signal, deadline)
+    return this.#credentials.judge(outcome, authorization)
+  }
+
+  #tlsFiles (files: ClientCertificate): SinkFiles {
+    return {
+      kind: 'sink-tls',
+      what: `client certificate of the sink ${this.name}`,
+      files: [files.cert, files.key],
+      reload: async () => {
+        const certificate = await readClientCertificate(files)
+        this.#connections.trust(createTrust(this.#ca, certificate))
+        this.#certificate = certificate
+      }
+    }
+  }
+
+  #attempt (request: Dispatcher.DispatchOptions, signal: AbortSignal, deadline: number): Promise<Outcome> {
     return new Promise((resolve) => {
-      const deadline = performance.now() + this.#timeoutMs
       const attempt = new HttpAttempt(request, signal, deadline, resolve, this.#settled)
       this.#active.add(attempt)
-      if (this.#deadlineTimer === undefined) this.#armDeadline(this.#timeoutMs)
+      if (this.#deadlineTimer === undefined) this.#armDeadline(Math.max(1, deadline - performance.now()))
       this.#waiting.push(attempt)
       this.#dispatch()
     })
@@ -159,6 +214,7 @@ class HttpSink implements Sink {
 
   async #close (): Promise<void> {
     clearTimeout(this.#deadlineTimer)
+    this.#credentials.close()
     this.#abortAll()
     await this.#connections.close()
   }

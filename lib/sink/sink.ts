@@ -3,11 +3,12 @@
  * does. It never throws: whatever happens is an outcome.
  */
 import type { Event } from '../message.ts'
+import type { ReloadKind } from '../telemetry/access-telemetry.ts'
 
 /** What became of one attempt to send one event. */
 export type Outcome =
-  /** The sink answered. `retryAfterMs` is its Retry-After in milliseconds, on any status that had one. */
-  | { readonly kind: 'answer', readonly status: number, readonly retryAfterMs?: number, readonly body: Buffer }
+  /** The sink answered. */
+  | SinkAnswer
   /** No answer: refused, reset, timed out, TLS failure. `code` is the error's code, such as ECONNREFUSED. */
   | { readonly kind: 'network', readonly code: string, readonly reason: string, readonly timedOut: boolean }
   /** It was not sent, because an event before it was not taken; counts as nothing. */
@@ -15,11 +16,33 @@ export type Outcome =
   /** Given up because the program is closing; counts as nothing. */
   | { readonly kind: 'aborted' }
 
+export interface SinkAnswer {
+  readonly kind: 'answer'
+  readonly status: number
+  /** Its Retry-After, on any status that had one. */
+  readonly retryAfterMs?: number
+  readonly body: Buffer
+  /** It does not accept the credentials it was sent, which may be renewed: this says nothing of the event. */
+  readonly unauthorized?: true
+}
+
+/** Files that belong together and that a sink reads: before its first event, and again when they change. */
+export interface SinkFiles {
+  readonly kind: ReloadKind
+  /** Names them in the log and in errors. */
+  readonly what: string
+  readonly files: readonly string[]
+  /** Reads all of them and puts them in force, or rejects and leaves in force what was. */
+  readonly reload: () => Promise<void>
+}
+
 export interface Sink {
   /** Names the sink's cursor and its metrics. */
   readonly name: string
   /** Where it sends to, for logs and for `knativeerrordest`; nothing secret. */
   readonly destination: string
+  /** What has to be read before anything is sent. Absent where there is nothing. */
+  readonly files?: readonly SinkFiles[]
   /** Sends one event once. @param signal ends the attempt early, with outcome `aborted` */
   send (event: Event, signal: AbortSignal): Promise<Outcome>
   /** How many events one request can hold, and their bytes; absent where each event has its own. */

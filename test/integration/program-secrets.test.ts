@@ -34,6 +34,12 @@ const SECRETS = {
   'bearer token of the hook': 'bearer-2f6d08',
   'query of the hook': 'hookquery-88aa31',
   'query of the sink': 'sinkquery-d41d8c',
+  'header of the sink': 'header-0b5f17',
+  'header of the sink from a file': 'headerfile-aa40c9',
+  'client secret': 'client-5e0d77',
+  'access token': 'access-c1d6f2',
+  'query of the token endpoint': 'tokenquery-9f3b20',
+  'what the token endpoint answers wrongly': 'tokenanswer-61ec3a',
   'what a broken file holds': 'broken-9b2e55',
   'what the hook answers wrongly': 'answer-70cc6e',
   'payload of a device': 'payload-3dd2f9'
@@ -51,6 +57,15 @@ test('no secret leaves the program', { timeout: 120_000 }, async (t) => {
   const hash = /\$scrypt\$\S+/.exec(readFileSync(at('users.yaml'), 'utf8'))![0]
   writeFileSync(at('jwks.json'), JSON.stringify({ keys: [jwkOf(keys, { kid: 'k' })] }))
   writeFileSync(at('bearer.txt'), SECRETS['bearer token of the hook'])
+  writeFileSync(at('header.txt'), SECRETS['header of the sink from a file'])
+  writeFileSync(at('client-secret.txt'), SECRETS['client secret'])
+  const issuer = await startAskedService(t)
+  // The first token ends soon, and then there is none.
+  issuer.answer = (...args) => {
+    const wrong = SECRETS['what the token endpoint answers wrongly']
+    const answers = [{ access_token: SECRETS['access token'], token_type: 'Bearer', expires_in: 1 }, { error: wrong, access_token: wrong }]
+    json(answers[Math.min(args[2], 1)])(...args)
+  }
   const config = {
     dataDir: at('data'),
     listeners: [
@@ -69,7 +84,15 @@ test('no secret leaves the program', { timeout: 120_000 }, async (t) => {
       permissions: [{ who: '*', publish: ['own/{username}/#'] }]
     },
     http: { port: 0 },
-    sink: { url: `${sink.url}?key=${SECRETS['query of the sink']}` },
+    sink: {
+      url: `${sink.url}?key=${SECRETS['query of the sink']}`,
+      headers: { 'x-key': SECRETS['header of the sink'], 'x-file': { file: at('header.txt') } },
+      auth: {
+        oauth2: {
+          tokenUrl: `${issuer.url}?key=${SECRETS['query of the token endpoint']}`, clientId: 'gw', clientSecretFile: at('client-secret.txt')
+        }
+      }
+    },
     reload: { every: 'PT0S' },
     log: { format: 'json', level: 'trace' }
   }
@@ -114,16 +137,26 @@ test('no secret leaves the program', { timeout: 120_000 }, async (t) => {
     headers: { authorization: `Bearer ${SECRETS['bearer token of the hook']}` }, body: SECRETS['password for the hook']
   })
   await sink.waitFor(3)
-  t.match(sink.requests[0]?.path, SECRETS['query of the sink'])
+  const [first] = sink.requests
+  t.match(first?.path, SECRETS['query of the sink'])
+  t.same(['x-key', 'x-file', 'authorization'].map((name) => first?.header(name)), [
+    SECRETS['header of the sink'], SECRETS['header of the sink from a file'], `Bearer ${SECRETS['access token']}`
+  ])
+  sink.answer = { status: 401 }
+  t.ok(await session(alice, 'own/alice/d'))
+  await issuer.asked(2)
+  await program.until(() => program.log.some(({ code }) => code === 'MBS_ERR_SINK_TOKEN'))
 
   // Every file broken, with what must not be shown in it.
   const broken = SECRETS['what a broken file holds']
   writeFileSync(at('users.yaml'), `users: { alice: { password: ${broken} } }\n`)
   writeFileSync(at('jwks.json'), `{ "keys": ${broken} }`)
   writeFileSync(at('bearer.txt'), `${broken}\n${broken}`)
+  writeFileSync(at('header.txt'), `${broken}\n${broken}`)
+  writeFileSync(at('client-secret.txt'), `${broken}\n${broken}`)
   writeFileSync(certificates.file('server.key'), `-----BEGIN PRIVATE KEY-----\n${broken}\n-----END PRIVATE KEY-----\n`)
   program.signal('SIGHUP')
-  await program.until(() => program.log.filter(({ code }) => code === 'MBS_ERR_RELOAD_FAILED').length === 4)
+  await program.until(() => program.log.filter(({ code }) => code === 'MBS_ERR_RELOAD_FAILED').length === 6)
   const pages = await Promise.all(['metrics', 'livez', 'readyz', 'startupz'].map(async (path) => {
     return await (await fetch(`http://${program.address('http')}/${path}`)).text()
   }))
@@ -147,6 +180,7 @@ test('no secret leaves the program', { timeout: 120_000 }, async (t) => {
   for (const [name, text] of [['token', token], ['expired token', expired]] as const) {
     for (const [part, piece] of text.split('.').entries()) if (part > 0) secrets.set(`${name}, part ${part}`, piece.slice(0, 40))
   }
+  secrets.set('client secret in base64', Buffer.from(`gw:${SECRETS['client secret']}`).toString('base64').slice(0, 20))
   secrets.set('password in base64', Buffer.from(SECRETS.password).toString('base64').slice(0, 12))
   const outputs = [['run', program.stdout + program.stderr], ['pages', pages.join('\n')], ...commands] as const
   for (const [where, text] of outputs) {

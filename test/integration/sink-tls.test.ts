@@ -5,6 +5,7 @@ import { createSinkCertificates } from '../support/certs.ts'
 import { event } from '../support/http-sink-events.ts'
 import { httpSink, noAbort } from '../support/http-sink-client.ts'
 import { startHttpSink } from '../support/http-sink.ts'
+import { createTestTelemetry } from '../support/log-lines.ts'
 
 test('an https sink with a private authority is trusted where its certificate is given', async (t) => {
   const { ca, key, cert } = createSinkCertificates(t.testdir())
@@ -66,7 +67,8 @@ test('what is no certificate is refused when the sink is made', async (t) => {
     keepAliveMs: 1,
     socketMaxAgeMs: 1,
     ca: ['x'],
-    userAgent: 'x'
+    userAgent: 'x',
+    telemetry: createTestTelemetry('silent').telemetry
   }), { code: 'MBS_ERR_SINK_CA' })
   t.equal(createTrust([]), undefined)
 })

@@ -1,6 +1,7 @@
 /** The HTTP sink under test, with options that a test need not care about. */
 import { createHttpSink, type HttpSinkOptions } from '../../lib/sink/http-sink.ts'
 import type { Sink } from '../../lib/sink/sink.ts'
+import { createTestTelemetry } from './log-lines.ts'
 
 /** Makes a sink that ends with the test. */
 export function httpSink (
@@ -16,6 +17,7 @@ export function httpSink (
     socketMaxAgeMs: 120_000,
     ca: [],
     userAgent: 'mqtt-broker-source/test',
+    telemetry: createTestTelemetry('silent').telemetry,
     ...given
   })
   t.teardown(async () => { await sink.close() })

@@ -12,6 +12,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { HTTP, type CloudEvent } from 'cloudevents'
 
 /** What the sink does with a request. */
@@ -37,7 +38,7 @@ export interface SinkOptions {
   /** 0 unless given: any free one. */
   readonly port?: number
   /** Makes it an https server. */
-  readonly tls?: { readonly key: string, readonly cert: string }
+  readonly tls?: { readonly key: string, readonly cert: string, readonly ca?: string, readonly requestCert?: boolean }
   /** How long the server keeps an idle connection, in milliseconds; node's 5 s unless given. */
   readonly keepAliveMs?: number
 }
@@ -53,6 +54,8 @@ export class ReceivedRequest {
   readonly connection: number
   /** Milliseconds since the epoch. */
   readonly receivedAt = Date.now()
+  /** The common name of the client's certificate. */
+  readonly peer: string | undefined
 
   constructor (request: IncomingMessage, body: Buffer, connection: number) {
     this.method = request.method as string
@@ -60,6 +63,8 @@ export class ReceivedRequest {
     this.rawHeaders = request.rawHeaders
     this.body = body
     this.connection = connection
+    const { socket } = request
+    this.peer = socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject?.CN) : undefined
   }
 
   /** The value of a header that was sent once; undefined where it was not sent. Throws where it was sent twice. */

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { retryAfterMs } from '../../../lib/delivery/classify.ts'
+import { classify, retryAfterMs } from '../../../lib/delivery/classify.ts'
 import { answer, unreachable } from '../../support/delivery-sink.ts'
 
 void test('Retry-After is heard on 429 and 503 only', async (t) => {
@@ -18,4 +18,10 @@ void test('without Retry-After, or without an answer, the sink asked for nothing
   t.equal(retryAfterMs(answer(503), 60_000), 0)
   t.equal(retryAfterMs(unreachable, 60_000), 0)
   t.equal(retryAfterMs({ kind: 'aborted' }, 60_000), 0)
+})
+
+void test('401 is final, unless it is an answer to credentials: these are no fault of the event', async (t) => {
+  t.equal(classify(answer(401)), 'refused')
+  t.equal(classify({ kind: 'answer', status: 401, body: Buffer.alloc(0), unauthorized: true }), 'retry')
+  t.equal(classify(answer(403)), 'refused')
 })

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { createError } from '../../../lib/errors.ts'
 import { AccessTelemetry } from '../../../lib/telemetry/access-telemetry.ts'
+import { SinkTelemetry } from '../../../lib/telemetry/sink-telemetry.ts'
 import { Telemetry } from '../../../lib/telemetry/telemetry.ts'
 import { createTestTelemetry } from '../../support/log-lines.ts'
 import { parseMetrics, sampleOf } from '../../support/prometheus.ts'
@@ -23,6 +24,7 @@ const destination = 'http://sink.example/'
 const files = { kind: 'tls', what: 'TLS files of mqtts', files: ['tls.crt', 'tls.key'], reason: 'SIGHUP' } as const
 const unreadable = createError('MBS_ERR_RELOAD_FAILED', { what: files.what, reason: 'it is gone' }, new Error('ENOENT'))
 const expiry = { listener: 'mqtts', expiresAt: '2030-01-01T00:00:00.000Z' }
+const noToken = createError('MBS_ERR_SINK_TOKEN', { url: 'https://issuer.example/token', reason: 'no answer within 5 ms' })
 const keysFailure = createError('MBS_ERR_ACCESS_KEYS', { source: 'https://issuer.example/', reason: 'ECONNREFUSED' })
 
 const rules: Record<string, Rule> = {
@@ -60,6 +62,21 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.reloadFailed(unreadable, files),
     log: { level: 'error', code: 'MBS_ERR_RELOAD_FAILED', msg: unreadable.message, help: unreadable.help, ...files, err: { cause: { message: 'ENOENT' } } },
     metrics: { 'reloads_total{what="tls",result="failed"}': 1 }
+  },
+  sinkTokenFetched: {
+    call: (telemetry) => telemetry.sinkTokenFetched('default', { url: 'https://issuer.example/token', lifetimeMs: 60_000 }),
+    log: { level: 'debug', msg: 'the sink has a new token', sink: 'default', url: 'https://issuer.example/token', lifetimeMs: 60_000 },
+    metrics: { 'sink_token_requests_total{sink="default",outcome="token"}': 1 }
+  },
+  sinkTokenFailed: {
+    call: (telemetry) => telemetry.sinkTokenFailed('default', noToken, 'timeout'),
+    log: { level: 'warn', code: 'MBS_ERR_SINK_TOKEN', msg: noToken.message, help: noToken.help, sink: 'default', why: 'timeout' },
+    metrics: { 'sink_token_requests_total{sink="default",outcome="timeout"}': 1 }
+  },
+  sinkUnauthorized: {
+    call: (telemetry) => telemetry.sinkUnauthorized('default', { destination }),
+    log: { level: 'error', msg: /^the sink does not accept the credentials/, sink: 'default', destination },
+    metrics: { 'sink_unauthorized_total{sink="default"}': 1 }
   },
   tlsInForce: {
     call: (telemetry) => telemetry.tlsInForce('mqtts', { certificate: 2_000_500, crl: 1_000_000 }),
@@ -387,7 +404,7 @@ for (const [name, { call, log, metrics = {} }] of Object.entries(rules)) {
 
 test('every function that tells what happened has its rule above', async (t) => {
   const others = ['constructor', 'observe']
-  const functions = [Telemetry, AccessTelemetry]
+  const functions = [Telemetry, SinkTelemetry, AccessTelemetry]
     .flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype)).filter((name) => !others.includes(name))
   t.strictSame(functions.filter((name) => rules[name] === undefined), [])
 })

@@ -1,9 +1,9 @@
 /**
- * One HTTP request to a service that this program asks about devices: bounded in time, from the request to the last
- * byte of the answer, and in the bytes of the answer; no redirect is followed. Never throws, and never repeats a header
- * or a body in its reasons.
+ * One HTTP request to a service that this program asks (who a device is, for keys, for tokens): bounded in time, from
+ * the request to the last byte of the answer, and in the bytes of the answer; no redirect is followed. Never throws,
+ * and never repeats a header or a body in its reasons.
  */
-import { reasonOf } from '../errors.ts'
+import { reasonOf } from './errors.ts'
 
 export interface BoundedRequest {
   readonly method: 'GET' | 'POST'

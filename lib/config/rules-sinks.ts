@@ -1,0 +1,121 @@
+/** The rules about sinks: where they are, what they are told about who sends; see rules.ts. */
+import { createError, reasonOf } from '../errors.ts'
+import { parseCertificates } from '../pem/certificates.ts'
+import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
+import type { DraftConfig } from './schema.ts'
+import { SINK_URL } from './schema-sink.ts'
+import { httpUrlMistake, isPlainText } from './urls.ts'
+
+type Sink = DraftConfig['sink']
+
+/** What every target over HTTP can have. */
+type Target = Pick<Sink, 'url' | 'ca' | 'headers' | 'auth' | 'tls'>
+
+/** What only says how something is sent over HTTP. */
+const HTTP_ONLY = ['url', 'auth', 'tls'] as const
+
+/** Headers that HTTP itself needs, or that say what the body is: the program sets them, or they may not be sent. */
+const OWNED_HEADERS = new Set([
+  'host', 'connection', 'proxy-connection', 'keep-alive', 'upgrade', 'te', 'trailer', 'transfer-encoding', 'expect',
+  'content-type', 'content-length', 'content-encoding'
+])
+
+/** Names of headers in which secrets stand. */
+const SECRET_HEADER = /authorization|cookie|key|password|secret|token/
+
+export function checkSinks ({ sink, delivery }: DraftConfig, report: Report): void {
+  checkSink(['sink'], sink, report)
+  const path: Path = ['delivery', 'deadLetterSink']
+  if (delivery?.deadLetterSink !== undefined && report.sound([...path, 'url'])) checkTarget(path, delivery.deadLetterSink, report)
+}
+
+/** Holds the settings of one sink against each other. @param path where they stand */
+export function checkSink (path: Path, sink: Sink, report: Report): void {
+  if (report.sound([...path, 'url'], [...path, 'ca'])) checkTarget(path, sink, report)
+  if (report.sound([...path, 'caText']) && sink.caText !== undefined) {
+    try {
+      parseCertificates(sink.caText)
+    } catch (error) {
+      report.add([...path, 'caText'], {
+        found: describeFound(sink.caText),
+        allowed: 'PEM certificates',
+        error: createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
+      })
+    }
+  }
+  if (!report.sound(path) || sink.kind !== 'display') return
+  const without = HTTP_ONLY.filter((key) => sink[key] !== undefined).map(String)
+  if (Object.keys(sink.headers).length > 0) without.push('headers')
+  for (const key of without) {
+    report.warn(`${formatPath([...path, key])} has no effect while ${formatPath([...path, 'kind'])} is display`)
+  }
+}
+
+function checkTarget (path: Path, target: Target, report: Report): void {
+  checkUrl([...path, 'url'], target.url, report)
+  if (report.sound([...path, 'headers'])) checkHeaders(path, target, report)
+  if (report.sound([...path, 'auth'])) checkAuth([...path, 'auth'], target.auth, report)
+  const { url } = target
+  if (url === undefined || !report.sound([...path, 'url'])) return
+  if (new URL(url).protocol === 'http:') {
+    for (const key of ['ca', 'tls'] as const) {
+      if (target[key] !== undefined) report.warn(`${formatPath([...path, key])} has no effect while the URL is http://`)
+    }
+  }
+  if (isPlainText(url) && report.sound([...path, 'headers'], [...path, 'auth'])) warnOfSecrets(path, target, report)
+}
+
+function checkUrl (path: Path, url: string | undefined, report: Report): void {
+  const reason = url === undefined ? undefined : httpUrlMistake(url)
+  if (url === undefined || reason === undefined) return
+  report.add(path, {
+    found: describeFound(url), allowed: SINK_URL, error: createError('MBS_ERR_SINK_URL', { url: redactUrl(url), reason })
+  })
+}
+
+function checkHeaders (path: Path, { headers, auth }: Target, report: Report): void {
+  const seen = new Map<string, string>()
+  for (const name of Object.keys(headers)) {
+    const lower = name.toLowerCase()
+    const other = seen.get(lower)
+    const reason = other !== undefined
+      ? `it stands there as ${other} already`
+      : OWNED_HEADERS.has(lower)
+        ? 'HTTP itself needs it'
+        : lower.startsWith('ce-')
+          ? 'it would be an attribute of the event: see events.rules and events.overrides'
+          : lower === 'authorization' && auth !== undefined ? 'auth sets it' : undefined
+    seen.set(lower, name)
+    if (reason === undefined) continue
+    report.add([...path, 'headers', name], {
+      found: `the header ${name}`, allowed: 'headers that neither HTTP nor CloudEvents use themselves, each once', hint: reason
+    })
+  }
+}
+
+function checkAuth (path: Path, auth: Target['auth'], report: Report): void {
+  if (auth === undefined) return
+  const kinds = Object.keys(auth)
+  if (kinds.length !== 1) {
+    return report.add(path, {
+      found: kinds.length === 0 ? 'none of them' : kinds.join(' and '), allowed: 'exactly one of bearer, basic and oauth2'
+    })
+  }
+  const tokenUrl = auth.oauth2?.tokenUrl
+  if (tokenUrl === undefined) return
+  const at = [...path, 'oauth2', 'tokenUrl']
+  checkUrl(at, tokenUrl, report)
+  if (report.sound(at) && isPlainText(tokenUrl)) {
+    report.warn(`${formatPath(at)} is http:// and not on loopback: the client secret travels to it in the clear`)
+  }
+}
+
+function warnOfSecrets (path: Path, { headers, auth }: Target, report: Report): void {
+  const secrets = Object.entries(headers)
+    .filter(([name, value]) => typeof value === 'object' || SECRET_HEADER.test(name.toLowerCase()))
+    .map(([name]) => [...path, 'headers', name])
+  if (auth !== undefined) secrets.unshift([...path, 'auth'])
+  if (secrets.length === 0) return
+  report.warn(`${secrets.map(formatPath).join(', ')}: ${formatPath([...path, 'url'])} is http:// and not on loopback, ` +
+    'so that secrets travel to it in the clear')
+}
