@@ -155,16 +155,16 @@ export const table = {
   },
   MBS_ERR_BROKER_WILL: {
     message: 'The will is not usable: {reason}.',
-    help: 'A will needs a topic without wildcards that does not begin with $ [MQTT-3.3.2-2].',
+    help: 'A will needs a topic without wildcards that does not begin with $, but for those of a preset [MQTT-3.3.2-2].',
     connack: 5
   },
   MBS_ERR_BROKER_TOPIC: {
     message: 'The topic is not usable: {reason}; the connection was closed.',
-    help: 'Publish to a topic without wildcards and NUL that does not begin with $, of at most limits.topicBytes bytes and limits.topicLevels levels.'
+    help: 'Publish to a topic without wildcards and NUL that does not begin with $ (but for those of events.presets), of at most limits.topicBytes bytes and limits.topicLevels levels.'
   },
   MBS_ERR_BROKER_FILTER: {
     message: 'The topic filter is not allowed: {reason}.',
-    help: 'Use # and + as whole levels, # last; $SYS and $share cannot be subscribed.'
+    help: 'Use # and + as whole levels, # last; $SYS and $share cannot be subscribed, $aws and $iothub as far as events.presets say.'
   },
   MBS_ERR_BROKER_PROTOCOL: {
     message: 'The client did what MQTT does not allow: {reason}; the connection was closed.',

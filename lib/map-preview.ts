@@ -4,7 +4,7 @@ import { encode, type HttpMessage } from './cloudevent/encode.ts'
 import type { Config } from './config/schema.ts'
 import { isMbsError, type MbsError } from './errors.ts'
 import type { Aside, Event, QoS } from './message.ts'
-import { compileRules, type LeftOut } from './mapping/event-rules.ts'
+import { compileRules, reservedTopics, type CompiledRule, type LeftOut, type PresetName } from './mapping/event-rules.ts'
 import { createEventMapper } from './parts.ts'
 
 export interface PublishExample {
@@ -17,8 +17,8 @@ export interface PublishExample {
 }
 
 export interface EventPreview {
-  /** The rule that decides, as it stands in the configuration; absent for the default rule. */
-  readonly rule?: { readonly index: number, readonly topic: string }
+  /** The rule that decides, as it stands in the configuration or in a preset; absent for the default rule. */
+  readonly rule?: { readonly index: number, readonly topic: string, readonly preset?: PresetName }
   /** What becomes of it: why there is no event, or the event and the request that carries it. */
   readonly outcome:
     /** No device can publish to this topic. */
@@ -41,10 +41,11 @@ const NO_TELEMETRY = { transformStopped: () => {}, transformPaused: () => {} }
 export async function previewEvent (
   config: Config, { topic, payload, clientId = 'example', username, qos = 0, retain = false }: PublishExample
 ): Promise<EventPreview> {
-  const problem = topicProblem(topic, config.limits)
+  const { rules, presets } = config.events
+  const problem = topicProblem(topic, { ...config.limits, reserved: reservedTopics(presets) })
   if (problem !== undefined) return { outcome: { kind: 'impossible', reason: problem } }
-  const found = compileRules(config.events.rules).find(topic.split('/'))
-  const rule = found === undefined ? {} : { rule: { index: found.index, topic: found.pattern.text } }
+  const found = compileRules(rules, presets).find(topic.split('/'))
+  const rule = found === undefined ? {} : { rule: toPlace(found) }
   const mapper = createEventMapper(config, NO_TELEMETRY)
   try {
     const mapped = await mapper.map({
@@ -65,4 +66,8 @@ export async function previewEvent (
   } finally {
     await mapper.close()
   }
+}
+
+function toPlace ({ index, pattern, preset }: CompiledRule): NonNullable<EventPreview['rule']> {
+  return { index, topic: pattern.text, ...(preset !== undefined && { preset }) }
 }

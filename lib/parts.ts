@@ -58,10 +58,10 @@ export interface EventMapper {
  * @throws MBS_ERR_MAPPING_RULE, MBS_ERR_MAPPING_SCHEMA
  */
 export function createEventMapper (
-  { name, events: { rules, overrides, transformTimeout }, limits: { packetBytes } }: Config,
+  { name, events: { rules, presets, overrides, transformTimeout }, limits: { packetBytes } }: Config,
   telemetry: TransformerOptions['telemetry']
 ): EventMapper {
-  const compiled = compileRules(rules)
+  const compiled = compileRules(rules, presets)
   const transformer = createTransformer({
     timeoutMs: transformTimeout,
     resultBytes: packetBytes * TRANSFORMS.resultFactor,

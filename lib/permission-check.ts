@@ -3,6 +3,7 @@ import { createPermissions, type Action } from './access/permissions.ts'
 import { filterProblem, topicProblem } from './broker/topics.ts'
 import { readPermissions } from './config/permissions-file.ts'
 import type { Config } from './config/schema.ts'
+import { reservedTopics } from './mapping/event-rules.ts'
 import type { Identity } from './message.ts'
 
 export interface PermissionQuestion {
@@ -30,7 +31,8 @@ export interface PermissionAnswer {
  */
 export function checkPermission (config: Config, question: PermissionQuestion): PermissionAnswer {
   const { action, topic } = question
-  const problem = action === 'publish' ? topicProblem(topic, config.limits) : filterProblem(topic, config.limits)
+  const limits = { ...config.limits, reserved: reservedTopics(config.events.presets) }
+  const problem = action === 'publish' ? topicProblem(topic, limits) : filterProblem(topic, limits)
   if (problem !== undefined) return { allowed: false, reason: problem }
   const permissions = readPermissions(config)
   if (permissions === undefined) return { allowed: true, reason: 'access.permissions is not set, so that everything is allowed' }

@@ -22,6 +22,7 @@ import type { LifecycleEvents } from './ingest/lifecycle-events.ts'
 import { ConnectionLimit } from './listener/connection-limit.ts'
 import { InflightBytes } from './listener/inflight-bytes.ts'
 import { Listener } from './listener/listener.ts'
+import { reservedTopics } from './mapping/event-rules.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
   caTexts, createDeadLetterSink, createEventMapper, createLifecycle, createOutbox, createSink, readCa, SINK_NAME,
@@ -248,7 +249,8 @@ export class Source {
       limits: {
         ...limits,
         connectTimeoutMs: connectTimeout,
-        sessionExpiryMs: sessionExpiry
+        sessionExpiryMs: sessionExpiry,
+        reserved: reservedTopics(this.config.events.presets)
       },
       telemetry: this.#telemetry
     })

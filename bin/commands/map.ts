@@ -71,7 +71,8 @@ async function readPayload (file: string): Promise<Buffer> {
 }
 
 function textOf ({ rule, outcome }: EventPreview, url: string | undefined): string {
-  const decides = rule === undefined ? 'the default rule' : `events.rules[${rule.index}], ${rule.topic}`
+  const place = rule?.preset === undefined ? `events.rules[${rule?.index}]` : `preset ${rule.preset}, rule ${rule.index + 1}`
+  const decides = rule === undefined ? 'the default rule' : `${place}, ${rule.topic}`
   switch (outcome.kind) {
     case 'impossible': return `No event: no device can publish to this topic, because ${outcome.reason}.\n`
     case 'refused': return `Rule: ${decides}\nNo event: ${outcome.error.message}\n`

@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { MbsError } from '../errors.ts'
 import type { Credentials, Identity, LifecycleChange, PeerCertificate, Publish } from '../message.ts'
+import type { Levels } from '../topic-filter.ts'
 
 /** What is known of a device before it has said anything. */
 export interface PeerFacts {
@@ -68,12 +69,20 @@ export type Authenticate = (credentials: Credentials, signal: AbortSignal) => Pr
  */
 export type TellLifecycle = (change: LifecycleChange) => void
 
+/** Topic filters that begin with `$`, by what may be done with the topics that they match. */
+export interface ReservedTopics {
+  readonly publish: readonly Levels[]
+  readonly subscribe: readonly Levels[]
+}
+
 /** What clients may ask of the broker. */
 export interface BrokerLimits {
   /** Longest topic or topic filter, in bytes of UTF-8. */
   readonly topicBytes: number
   /** Most levels of a topic or topic filter; at most 100, which is all that Aedes can do. */
   readonly topicLevels: number
+  /** Topics beginning with `$` that are in use all the same. None unless given. */
+  readonly reserved?: ReservedTopics
 }
 
 /** How much the broker keeps, for one client and for all. */

@@ -1,7 +1,8 @@
 /**
  * What is on its way to persistent sessions at QoS 1 and 2: kept from the publish until the client has acknowledged it,
  * bounded for each session and for all. Beyond the bounds the newest message is not kept, for that session alone: a
- * client that is connected still gets it, but not again after a reconnect.
+ * client that is connected still gets it, but not again after a reconnect. A topic beginning with `$` matches no filter
+ * that begins with a wildcard [MQTT-4.7.2-1], which Aedes heeds for connected clients alone.
  *
  * Stands in for that part of Aedes' persistence, which is not bounded, keeps a message twice that matches two filters
  * of one client, mistakes one PUBREL for another, and forgets the wrong message when one may not be forwarded.
@@ -11,6 +12,7 @@ import { createError, type MbsError } from '../errors.ts'
 import type { AedesClient, OutgoingPacket, OutgoingPackets, StoredPacket } from './aedes-types.ts'
 import type { Connection } from './contract.ts'
 import { ownCopyOf } from './payload.ts'
+import { startsWithDollar, startsWithWildcard } from './topics.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
 const OVERHEAD_BYTES = 300
@@ -86,7 +88,12 @@ export class OutgoingQueues implements OutgoingPackets {
     await this.outgoingEnqueueCombi([subscription], packet)
   }
 
-  async outgoingEnqueueCombi (subscriptions: ReadonlyArray<{ clientId: string }>, packet: StoredPacket): Promise<void> {
+  async outgoingEnqueueCombi (
+    all: ReadonlyArray<{ clientId: string, topic?: string }>, packet: StoredPacket
+  ): Promise<void> {
+    const subscriptions = startsWithDollar(packet.topic)
+      ? all.filter(({ topic }) => topic === undefined || !startsWithWildcard(topic))
+      : all
     if (subscriptions.length === 0) return
     // A small payload is a view on a slab that it would keep whole.
     const { payload } = packet

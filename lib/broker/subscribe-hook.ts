@@ -50,9 +50,9 @@ export class SubscribeHook {
 
   /** Lets a message go out to a client, be it new, retained or kept. */
   readonly forward: AedesHooks['authorizeForward'] = (client, packet) => {
-    const { identities, permissions, telemetry } = this.#options
+    const { identities, permissions, limits, telemetry } = this.#options
     const { topic } = packet
-    if (isReserved(topic)) return null
+    if (isReserved(topic, limits.reserved)) return null
     if (!permissions.mayReceive(identities.of(client as unknown as AedesClient), topic)) {
       telemetry.deliveryDenied()
       return null

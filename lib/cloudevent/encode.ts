@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Event } from '../message.ts'
 import { formatValue } from './attributes.ts'
 import { jsonText } from './json-text.ts'
-import { contentKind } from './media-type.ts'
+import { contentKind, isCloudEventsType } from './media-type.ts'
 import { encodeHeaderValue, needsPercentEncoding } from './percent.ts'
 
 /** `auto`: binary, or structured where binary mode would have to escape or to send too many headers. */
@@ -24,8 +24,13 @@ const MAX_HEADER_BYTES = 6 * 1024
 
 const STRUCTURED_TYPE = 'application/cloudevents+json; charset=utf-8'
 
-/** A content type that an HTTP header cannot carry. */
+/** What an HTTP header cannot carry. */
 const NO_HEADER_TEXT = /[^\t\u0020-\u007e]/
+
+/** A content type that Content-Type cannot carry, or that would make the data be taken for the event. */
+function isNoHeader (contentType: string): boolean {
+  return NO_HEADER_TEXT.test(contentType) || isCloudEventsType(contentType)
+}
 
 /** Encodes an event in the mode that is asked for, or that suits it. */
 export function encode (event: Event, mode: ContentMode): HttpMessage {
@@ -49,10 +54,10 @@ export function needsStructured (event: Event): boolean {
 
 /**
  * Binary content mode [CE-HTTP 3.1], with percent-encoded attributes where they need it. A content type that no header
- * can carry makes it structured in spite of all.
+ * can carry makes it structured in spite of all; so does one of CloudEvents, with which a device could forge an event.
  */
 export function encodeBinary (event: Event): HttpMessage {
-  if (event.datacontenttype !== undefined && NO_HEADER_TEXT.test(event.datacontenttype)) return encodeStructured(event)
+  if (event.datacontenttype !== undefined && isNoHeader(event.datacontenttype)) return encodeStructured(event)
   const headers = collectHeaders(event)
   for (let at = 1; at < headers.length; at += 2) {
     if (headers[at - 1] !== 'content-type') headers[at] = encodeHeaderValue(headers[at] as string)
@@ -94,7 +99,7 @@ function plainHeaders (event: Event): string[] | undefined {
     const name = headers[at] as string
     const value = headers[at + 1] as string
     bytes += name.length + value.length
-    if (name === 'content-type' ? NO_HEADER_TEXT.test(value) : needsPercentEncoding(value)) return undefined
+    if (name === 'content-type' ? isNoHeader(value) : needsPercentEncoding(value)) return undefined
   }
   return bytes > MAX_HEADER_BYTES ? undefined : headers
 }

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { hookSection, jwtSection } from './schema-tokens.ts'
 import { duration, oneOf, optionalSection, section, text, wholeNumber } from './setting.ts'
 
-const TOPIC_PATTERN = 'a topic filter, not beginning with $; {clientid}, {username}, {cert.cn}, {claim.NAME} stand for what the session has'
+const TOPIC_PATTERN = 'a topic filter, beginning with $ only as $aws/ or $iothub/ (docs/presets.md); {clientid}, {username}, {cert.cn}, {claim.NAME} stand for what the session has'
 
 /** A level of a topic pattern: one wildcard, or text with placeholders in it. */
 const PATTERN_LEVEL = '(?:\\+|(?:[^+#/{}\\u0000]|\\{(?:clientid|username|cert\\.cn|claim\\.[^{}\\u0000]+)\\})*)'
@@ -12,7 +12,7 @@ const topicPatterns = (description: string) => Type.Array(
   Type.String({
     minLength: 1,
     maxLength: 1024,
-    pattern: `^(?!\\$)(?:${PATTERN_LEVEL}/)*(?:${PATTERN_LEVEL}|#)$`,
+    pattern: `^(?!\\$(?!aws/|iothub/))(?:${PATTERN_LEVEL}/)*(?:${PATTERN_LEVEL}|#)$`,
     allowed: TOPIC_PATTERN
   }),
   { description, default: [], allowed: `a list, each ${TOPIC_PATTERN}` }

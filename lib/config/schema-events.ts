@@ -14,14 +14,19 @@ const EXTENSION_NAMES = { pattern: '^[a-z0-9]{1,20}$', not: { enum: [...CONTEXT_
 const NAMES_IN_WORDS = 'names of 1 to 20 characters of a-z and 0-9, none a CloudEvents attribute'
 const TEMPLATE = 'a text with placeholders: docs/mapping.md'
 
-const template = (description: string, example: string) =>
-  Type.Optional(text({ description, maxLength: 4096, allowed: TEMPLATE, example }))
+const template = (description: string, example: string, allowed = TEMPLATE) =>
+  Type.Optional(text({ description, maxLength: 4096, allowed, example }))
+
+/** Platforms whose topics are known: docs/presets.md. */
+const PRESETS = [
+  'hono', 'aws-iot', 'azure-iot-hub', 'sparkplug-b', 'home-assistant', 'tasmota', 'zigbee2mqtt', 'drogue'
+] as const
 
 const rule = Type.Object({
   topic: text({
-    description: 'The topics it is for: a topic filter in which a level may have a name, `{site}`, and the rest of the topic, `{rest...}`.',
+    description: 'The topics it is for: a topic filter in which a level may have a name, `{site}`, and the rest of the topic, `{rest...}`, or its property bag, `{?bag}`.',
     maxLength: 65_535,
-    allowed: 'a topic filter, with {name} for a level and {name...} for the rest',
+    allowed: 'a topic filter, with {name} for a level, {name...} for the rest and {?name} for a property bag',
     example: 'sites/{site}/devices/{device}/telemetry'
   }),
   drop: Type.Boolean({
@@ -31,9 +36,13 @@ const rule = Type.Object({
   source: template('`source` of the event; what placeholders bring in is percent-encoded.', '/sites/{site}/devices/{device}'),
   subject: template('`subject` of the event; left out where a placeholder has no value.', '{device}'),
   partitionKey: template('Events of one key reach the sink in the order in which they were stored. The client identifier, unless given.', '{device}'),
-  contentType: Type.Optional(text({
-    description: '`datacontenttype` of the event; found by the content, unless given.', maxLength: 256, pattern: '^[!-~]+/[ -~]*[!-~]$', allowed: 'a media type', example: 'application/json'
-  })),
+  contentType: template('`datacontenttype` of the event; found by the content where it is not given, has no value or is no media type.', 'application/json', `a media type, or ${TEMPLATE}`),
+  properties: optionalSection('The property bag of the topic: `name=value` pairs, percent-encoded and separated by `&`. Placeholders `{property.NAME}` stand for its values.', {
+    from: text({ description: 'The named level or rest of the topic that holds it.', maxLength: 256, allowed: 'a name of the topic, as {bag}', example: '{bag}' }),
+    extensions: Type.Boolean({
+      description: 'Makes extension attributes of the properties whose names, in lower case, can be one. Those of `extensions` stand above them.', default: false
+    })
+  }),
   dataschema: template('`dataschema` of the event.', 'https://example.com/schemas/telemetry.json'),
   extensions: Type.Unsafe<Record<string, string>>({
     type: 'object',
@@ -124,6 +133,14 @@ export const eventsSection = section('How a publish becomes a CloudEvent: docs/m
     default: 'PT0.25S',
     minimumMs: 10,
     maximumMs: 10_000
+  }),
+  presets: Type.Unsafe<Array<typeof PRESETS[number]>>({
+    type: 'array',
+    description: 'Rules for the topics of other platforms, whose devices connect unchanged: docs/presets.md. They stand behind `rules`, in this order.',
+    default: [],
+    uniqueItems: true,
+    allowed: `a list of ${PRESETS.join(', ')}, each once`,
+    items: { type: 'string', enum: [...PRESETS] }
   }),
   overrides: section('What is set on every event, whatever the mapping says.', {
     extensions: Type.Unsafe<Record<string, string>>({

@@ -1,19 +1,25 @@
 /**
- * The rules of `events.rules`, compiled once: which one a topic meets, and what it gives to the event. Pure.
+ * The rules of `events.rules` and of presets, compiled once: which one a topic meets, and what it gives to the event.
+ * Pure.
  *
  * The first rule whose pattern matches decides. A rule that says nothing about an attribute, or whose template has no
  * value for it, leaves it as the default rule has it.
  */
 import { readFileSync } from 'node:fs'
-import { contentKind } from '../cloudevent/media-type.ts'
+import { contentKind, isMediaType } from '../cloudevent/media-type.ts'
+import type { Config } from '../config/schema.ts'
 import { createError, reasonOf } from '../errors.ts'
+import { levelsOf, type Levels } from '../topic-filter.ts'
 import { compileDeviceEvents, type CompiledDeviceEvents, type DeviceEventRule } from './device-event.ts'
 import { compileFilter, type Filter } from './filter.ts'
+import { PRESETS } from './presets/presets.ts'
 import { RuleIndex } from './rule-index.ts'
-import { parseRulePattern, type RulePattern } from './rule-pattern.ts'
+import { parseRulePattern, type Capture, type RulePattern } from './rule-pattern.ts'
 import { parseSchema, Schemas, type CompiledSchema } from './schema.ts'
 import { parseTemplate, type Template, type TemplateKind } from './template.ts'
 import { parseTransform, type Transform } from './transform.ts'
+
+export type PresetName = Config['events']['presets'][number]
 
 /** One of `events.rules`. */
 export interface EventRule {
@@ -24,6 +30,8 @@ export interface EventRule {
   readonly subject?: string
   readonly partitionKey?: string
   readonly contentType?: string
+  /** The property bag of the topic. */
+  readonly properties?: PropertiesRule
   readonly dataschema?: string
   readonly supersede?: string
   readonly ack?: 'stored' | 'received' | 'delivered'
@@ -47,6 +55,14 @@ export interface SchemaRule {
   readonly otherwise: 'deadLetter' | 'refuse' | 'drop'
 }
 
+/** The part of a rule about them. */
+export interface PropertiesRule {
+  /** The named level or rest that holds them, as `{name}`. */
+  readonly from: string
+  /** True where those that can be extension attributes become some. */
+  readonly extensions: boolean
+}
+
 /** What is wrong with a rule, and where in it. */
 export interface RuleProblem {
   readonly path: readonly (string | number)[]
@@ -55,20 +71,28 @@ export interface RuleProblem {
 
 /** What is a template, and what kind of text each is. */
 const ATTRIBUTES = {
-  type: 'text', source: 'uri', subject: 'text', partitionKey: 'text', dataschema: 'uri', supersede: 'text'
+  type: 'text',
+  source: 'uri',
+  subject: 'text',
+  partitionKey: 'text',
+  dataschema: 'uri',
+  contentType: 'text',
+  supersede: 'text'
 } as const
 
 type Attribute = keyof typeof ATTRIBUTES
 
 export interface CompiledRule {
-  /** Its place among the rules, counted from 0. */
+  /** Its place among the rules, or among those of its preset, counted from 0. */
   readonly index: number
+  /** Undefined: it is one of `events.rules`. */
+  readonly preset: PresetName | undefined
   readonly pattern: RulePattern
   readonly drop: boolean
   readonly templates: Readonly<Partial<Record<Attribute, Template>>>
   readonly extensions: ReadonlyArray<readonly [name: string, template: Template]>
-  readonly contentType: string | undefined
   readonly ack: 'received' | 'delivered' | undefined
+  readonly properties: { readonly capture: Capture, readonly extensions: boolean } | undefined
   readonly filter: Filter | undefined
   readonly deviceEvents: CompiledDeviceEvents | undefined
   readonly missing: 'omit' | 'deadLetter'
@@ -101,24 +125,48 @@ export class EventRules {
 
   /** Rules that never decide, each with the earlier one that matches all its topics. */
   unreachable (): ReadonlyArray<{ readonly rule: CompiledRule, readonly behind: CompiledRule }> {
-    return this.#rules.flatMap((rule) => {
-      const behind = this.#rules[this.#index.findContaining(rule.pattern.levels)] as CompiledRule
-      return behind.index < rule.index ? [{ rule, behind }] : []
+    return this.#rules.flatMap((rule, at) => {
+      const behindAt = this.#index.findContaining(rule.pattern.levels)
+      return behindAt < at ? [{ rule, behind: this.#rules[behindAt] as CompiledRule }] : []
     })
   }
 }
 
 /**
  * Compiles the rules of a configuration, which has found them to be without mistakes, and reads the files they name.
+ * @param presets whose rules stand behind them
  * @throws MBS_ERR_MAPPING_RULE, MBS_ERR_MAPPING_SCHEMA
  */
-export function compileRules (rules: readonly EventRule[]): EventRules {
+export function compileRules (rules: readonly EventRule[], presets: readonly PresetName[] = []): EventRules {
   const schemas = new Schemas()
-  return new EventRules(rules.map((rule, index) => {
-    const compiled = compileRule(rule, index, schemas, (file) => readSchema(file, schemas))
-    if ('pattern' in compiled) return compiled
-    throw createError('MBS_ERR_MAPPING_RULE', { index, reason: compiled[0]?.reason ?? '' })
-  }))
+  const read = (file: string): CompiledSchema => readSchema(file, schemas)
+  const compiled = rules.map((rule, index) => sound(compileRule(rule, index, { schemas, read }), index))
+  return new EventRules([...compiled, ...compilePresets(presets)])
+}
+
+/** The rules of presets, in their order. */
+export function compilePresets (presets: readonly PresetName[]): readonly CompiledRule[] {
+  return presets.flatMap((preset) => {
+    return PRESETS[preset].rules.map((rule, index) => sound(compileRule(rule, index, { preset }), index))
+  })
+}
+
+/** The topics that begin with `$` and are in use all the same, because a preset asks for them. */
+export function reservedTopics (presets: readonly PresetName[]): ReservedTopics {
+  const of = (action: keyof ReservedTopics): Levels[] =>
+    presets.flatMap((preset) => PRESETS[preset].reserved?.[action] ?? []).map(levelsOf)
+  return { publish: of('publish'), subscribe: of('subscribe') }
+}
+
+/** Topic filters. */
+export interface ReservedTopics {
+  readonly publish: readonly Levels[]
+  readonly subscribe: readonly Levels[]
+}
+
+function sound (outcome: CompiledRule | readonly RuleProblem[], index: number): CompiledRule {
+  if ('pattern' in outcome) return outcome
+  throw createError('MBS_ERR_MAPPING_RULE', { index, reason: outcome[0]?.reason ?? '' })
 }
 
 function readSchema (file: string, schemas: Schemas): CompiledSchema {
@@ -129,19 +177,25 @@ function readSchema (file: string, schemas: Schemas): CompiledSchema {
   }
 }
 
-/**
- * Compiles a rule, or says all that is wrong with it.
- * @param schemas compiles those of several rules together
- * @param read the schema that a file holds; unless given, files are not looked at, and the rule goes without
- */
+/** With what a rule is compiled. */
+export interface Compilation {
+  /** Compiles the schemas of several rules together. */
+  readonly schemas?: Schemas
+  /** The schema that a file holds; unless given, files are not looked at, and the rule goes without. */
+  readonly read?: (file: string) => CompiledSchema
+  /** The preset that the rule is of. */
+  readonly preset?: PresetName
+}
+
+/** Compiles a rule, or says all that is wrong with it. */
 export function compileRule (
-  rule: EventRule, index: number, schemas = new Schemas(), read?: (file: string) => CompiledSchema
+  rule: EventRule, index: number, { schemas = new Schemas(), read, preset }: Compilation = {}
 ): CompiledRule | readonly RuleProblem[] {
   const pattern = parseRulePattern(rule.topic)
   if (typeof pattern === 'string') return [{ path: ['topic'], reason: pattern }]
   const problems: RuleProblem[] = []
   const template = (path: RuleProblem['path'], text: string, kind: TemplateKind): Template | undefined => {
-    const parsed = parseTemplate(text, pattern.captures, kind)
+    const parsed = parseTemplate(text, pattern.captures, kind, rule.properties !== undefined)
     if (typeof parsed !== 'string') return parsed
     problems.push({ path, reason: parsed })
     return undefined
@@ -156,6 +210,11 @@ export function compileRule (
     const parsed = template(['extensions', name], text, 'text')
     return parsed === undefined ? [] : [[name, parsed] as const]
   })
+  if (templates.contentType?.fixed === true && !isMediaType(templates.contentType.text)) {
+    problems.push({ path: ['contentType'], reason: 'a media type is written like text/plain, or text/plain;charset=utf-8' })
+  }
+  const properties = compileProperties(rule.properties, pattern.captures)
+  if (typeof properties === 'string') problems.push({ path: ['properties', 'from'], reason: properties })
   const filter = rule.filter === undefined ? undefined : compileFilter(rule.filter, '')
   if (filter !== undefined && typeof filter !== 'function') {
     problems.push({ path: ['filter'], reason: `${filter.path === '' ? '' : `${filter.path}: `}${filter.reason}` })
@@ -167,7 +226,8 @@ export function compileRule (
   }
   const transform = rule.transform === undefined ? undefined : parseTransform(rule.transform)
   if (typeof transform === 'string') problems.push({ path: ['transform'], reason: transform })
-  if (transform !== undefined && rule.contentType !== undefined && contentKind(rule.contentType) !== 'json') {
+  const { contentType } = rule
+  if (transform !== undefined && contentType !== undefined && (contentType.includes('{') || contentKind(contentType) !== 'json')) {
     problems.push({ path: ['contentType'], reason: 'a transform makes JSON, and this is no type of JSON' })
   }
   const schema = compileSchema(rule.schema, schemas, read)
@@ -175,12 +235,13 @@ export function compileRule (
   if (problems.length > 0) return problems
   return {
     index,
+    preset,
     pattern,
     drop: rule.drop,
     templates,
     extensions,
-    contentType: rule.contentType,
     ack: rule.ack === 'stored' ? undefined : rule.ack,
+    properties: typeof properties === 'string' ? undefined : properties,
     filter: typeof filter === 'function' ? filter : undefined,
     deviceEvents: deviceEvents as CompiledDeviceEvents | undefined,
     missing: rule.missing ?? 'omit',
@@ -200,4 +261,14 @@ function compileSchema (
   if (file !== undefined) return read === undefined ? undefined : { compiled: read(file), otherwise }
   const compiled = schemas.compile(inline)
   return typeof compiled === 'string' ? { path: ['schema', 'inline'], reason: compiled } : { compiled, otherwise }
+}
+
+function compileProperties (
+  rule: PropertiesRule | undefined, captures: readonly Capture[]
+): CompiledRule['properties'] | string {
+  if (rule === undefined) return undefined
+  const capture = captures.find(({ name }) => rule.from === `{${name}}`)
+  if (capture !== undefined) return { capture, extensions: rule.extensions }
+  const names = captures.map(({ name }) => `{${name}}`).join(', ')
+  return `it has to be a named level or rest of the topic: ${names === '' ? 'there is none here' : names}`
 }

@@ -8,12 +8,15 @@ import type { MbsError } from '../errors.ts'
 import type { Event, ExtensionValue, Handling, Publish } from '../message.ts'
 import type { DecodedEvent } from '../cloudevent/decode.ts'
 import { isJson } from '../cloudevent/json-grammar.ts'
+import { isMediaType } from '../cloudevent/media-type.ts'
 import { detectContentType } from './content-type.ts'
 import { readDeviceEvent } from './device-event.ts'
 import type { CompiledRule, EventRules, LeftOut } from './event-rules.ts'
 import { parseJson } from './json-value.ts'
 import { missingIn, outcomeOf, refusal, setAside, variablesOf } from './outcome.ts'
 import { pathSegment } from './path-segment.ts'
+import { extensionsOf, parseProperties } from './properties.ts'
+import { capturedBy } from './rule-pattern.ts'
 import type { TemplateInput } from './template.ts'
 import type { Transformer } from './transformer.ts'
 
@@ -85,7 +88,11 @@ export function createMapper (options: MapperOptions): Mapper {
   ): Mapped | Promise<Mapped> => {
     if (rule.drop) return 'drop'
     const event = byDefault(publish, id)
-    const input = { publish, levels, name, json: once(() => parseJson(publish.payload)) }
+    const json = once(() => parseJson(publish.payload))
+    const bag = rule.properties?.capture
+    const input: TemplateInput = bag === undefined
+      ? { publish, levels, name, json }
+      : { publish, levels, name, json, properties: once(() => parseProperties(capturedBy(bag, levels))) }
     const made = rule.deviceEvents === undefined ? undefined : readDeviceEvent(rule.deviceEvents, input)
     const wrong = made !== undefined && 'reason' in made ? made : undefined
     const invalid = wrong === undefined ? undefined : rule.deviceEvents?.invalid
@@ -95,21 +102,21 @@ export function createMapper (options: MapperOptions): Mapper {
     const own = made === undefined || 'reason' in made ? undefined : made
     if (own !== undefined) takeOver(event, own)
     // Fields are those of the data: of an event that the device has made, of what stands in it.
-    const json = own === undefined ? input.json : once(() => parseJson(own.data))
+    const fields = own === undefined ? json : once(() => parseJson(own.data))
     if (hasOverrides) Object.assign(event.extensions, overrides)
     const handling = handlingOf(rule, input)
     if (handling !== undefined) event.handling = handling
     if (invalid === 'deadLetter') return setAside(event, 'schema', wrong?.detail ?? '')
     const missing = rule.missing === 'deadLetter' ? missingIn(rule, input, own !== undefined) : undefined
     return rule.transform === undefined
-      ? outcomeOf(event, rule, json, missing)
+      ? outcomeOf(event, rule, fields, missing)
       : byTransform(publish, event, rule, missing)
   }
 
   const byTransform = (
     publish: Publish, event: Writable<Event>, rule: CompiledRule, missing: string | undefined
   ): Mapped | Promise<Mapped> => {
-    const { transform, index, contentType } = rule
+    const { transform, index, templates } = rule
     if (transform === undefined || transformer === undefined) throw new Error('there is nothing that runs transforms')
     if (!isJson(event.data)) return setAside(event, 'transform', 'the payload is no JSON')
     const variables = transform.usesVariables ? variablesOf(event, publish.topic) : ''
@@ -117,7 +124,7 @@ export function createMapper (options: MapperOptions): Mapper {
     return transformer.run(job).then((result) => {
       if (result.kind === 'failed') return setAside(event, 'transform', result.detail)
       event.data = result.data
-      event.datacontenttype = contentType ?? 'application/json'
+      event.datacontenttype = templates.contentType?.text ?? 'application/json'
       return outcomeOf(event, rule, once(() => parseJson(result.data)), missing)
     })
   }
@@ -136,7 +143,7 @@ export function createMapper (options: MapperOptions): Mapper {
 
 /** Sets what a rule says; where it has no value, what the default rule says stays. */
 function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateInput): void {
-  const { templates, extensions, contentType, transform } = rule
+  const { templates, extensions, properties, transform } = rule
   const type = templates.type?.render(input)
   if (type !== undefined) event.type = toAttributeString(type)
   event.source = templates.source?.render(input) ?? event.source
@@ -148,13 +155,18 @@ function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateI
   const dataschema = templates.dataschema?.render(input)
   if (dataschema !== undefined) event.dataschema = dataschema
   // Where there is a transform, it is the type of what that makes.
-  if (contentType !== undefined && transform === undefined && event.data.length > 0) event.datacontenttype = contentType
+  const typed = event.data.length > 0 && transform === undefined
+  const contentType = typed ? templates.contentType?.render(input) : undefined
+  if (contentType !== undefined && isMediaType(contentType)) event.datacontenttype = contentType
   const partitionKey = templates.partitionKey?.render(input)
   // Made for this event alone, a moment ago.
   const own = event.extensions as Record<string, ExtensionValue>
   if (partitionKey !== undefined) {
     event.partitionKey = partitionKey
     own['partitionkey'] = toAttributeString(partitionKey)
+  }
+  if (properties?.extensions === true && input.properties !== undefined) {
+    for (const [name, value] of extensionsOf(input.properties())) own[name] = value
   }
   for (const [name, template] of extensions) {
     const value = template.render(input)

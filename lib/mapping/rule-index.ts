@@ -1,8 +1,11 @@
 /**
  * Finds the first of many rules whose pattern matches a topic, without looking at the others: a tree of levels, in
  * which each branch knows the first rule below it. With thousands of rules a topic meets a few dozen nodes. Pure.
+ *
+ * A wildcard at the first level matches no topic that begins with `$` [MQTT-4.7.2-1].
  */
 import type { Levels } from '../topic-filter.ts'
+import { PROPERTY_BAG } from './rule-pattern.ts'
 
 interface Node {
   readonly literals: Map<string, Node>
@@ -10,12 +13,17 @@ interface Node {
   /** The first rule that ends here, and the first that ends in `#` below; Infinity: none. */
   end: number
   tail: number
+  /** The first rule that ends here in a property bag, which may be absent. */
+  bag: number
   /** The first rule of this branch. */
   least: number
 }
 
+const DOLLAR = 0x24
+const QUESTION_MARK = 0x3f
+
 function createNode (): Node {
-  return { literals: new Map(), single: undefined, end: Infinity, tail: Infinity, least: Infinity }
+  return { literals: new Map(), single: undefined, end: Infinity, tail: Infinity, bag: Infinity, least: Infinity }
 }
 
 export class RuleIndex {
@@ -31,6 +39,10 @@ export class RuleIndex {
       if (level === '#') {
         node.tail = Math.min(node.tail, index)
         return
+      }
+      if (level === PROPERTY_BAG) {
+        node.bag = Math.min(node.bag, index)
+        break
       }
       node = childOf(node, level)
       node.least = Math.min(node.least, index)
@@ -52,17 +64,20 @@ export class RuleIndex {
 
 /**
  * The first rule below a node, if it is before `best`. Of a pattern, whose `+` and `#` are no names of levels, the
- * same search finds what holds it whole: `+` has only `+` to follow, `#` only `#`.
+ * same search finds what holds it whole: `+` has only `+` to follow, `#` only `#`, a property bag both.
  */
 function search (node: Node, levels: readonly string[], at: number, best: number): number {
   if (node.least >= best) return best
-  if (node.tail < best) best = node.tail
   const level = levels[at]
+  const isReserved = at === 0 && level !== undefined && level.charCodeAt(0) === DOLLAR
+  if (node.tail < best && !isReserved) best = node.tail
   if (level === undefined) return Math.min(best, node.end)
   if (level === '#') return best
+  if (node.bag < best && level.charCodeAt(0) === QUESTION_MARK) best = node.bag
+  if (level === PROPERTY_BAG) return best
   const literal = level === '+' ? undefined : node.literals.get(level)
   if (literal !== undefined) best = search(literal, levels, at + 1, best)
-  if (node.single !== undefined) best = search(node.single, levels, at + 1, best)
+  if (node.single !== undefined && !isReserved) best = search(node.single, levels, at + 1, best)
   return best
 }
 

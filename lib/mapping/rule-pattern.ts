@@ -1,7 +1,7 @@
 /**
  * The topic pattern of a rule: a topic filter [MQTT-4.7] in which a level may have a name. `sites/{site}/+/telemetry`
- * matches what `sites/+/+/telemetry` does and remembers the second level; `{rest...}` at the end is a `#` with a name.
- * Pure.
+ * matches what `sites/+/+/telemetry` does and remembers the second level; `{rest...}` at the end is a `#` with a name,
+ * `{?bag}` a property bag: a level that begins with `?`, with all behind it, or nothing at all. Pure.
  */
 import type { Levels } from '../topic-filter.ts'
 
@@ -16,7 +16,7 @@ export interface Capture {
 
 export interface RulePattern {
   readonly text: string
-  /** The topic filter that matches the same topics. */
+  /** The topic filter that matches the same topics; its last level may be `PROPERTY_BAG`. */
   readonly levels: Levels
   readonly captures: readonly Capture[]
 }
@@ -25,18 +25,20 @@ export interface RulePattern {
 const MAX_LENGTH = 65_535
 const MAX_LEVELS = 100
 
-const NAMED = /^\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}$/
+/** Stands for a property bag among levels. No level of a topic or filter can be this. */
+export const PROPERTY_BAG = '?#'
+
+const NAMED = /^\{(\??)([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}$/
 
 /** What placeholders mean everywhere; no level can be called that. */
 export const RESERVED_NAMES: ReadonlySet<string> = new Set([
-  'clientid', 'username', 'topic', 'qos', 'retain', 'name', 'cert', 'payload'
+  'clientid', 'username', 'topic', 'qos', 'retain', 'name', 'cert', 'payload', 'property'
 ])
 
 /** Reads a pattern; a sentence about what is wrong with it where it is none. */
 export function parseRulePattern (text: string): RulePattern | string {
   if (text === '') return 'it is empty'
   if (text.length > MAX_LENGTH) return `it is longer than ${MAX_LENGTH} characters`
-  if (text.startsWith('$')) return 'topics that begin with $ never become events'
   if (text.includes('\0')) return 'it has a NUL'
   const parts = text.split('/')
   if (parts.length > MAX_LEVELS) return `it has more than ${MAX_LEVELS} levels`
@@ -53,19 +55,23 @@ export function parseRulePattern (text: string): RulePattern | string {
 function readLevel (
   part: string, level: number, isLast: boolean, levels: string[], captures: Capture[]
 ): string | undefined {
-  const [, name, dots] = NAMED.exec(part) ?? []
+  const [, mark, name, dots] = NAMED.exec(part) ?? []
   if (name === undefined) {
-    if (/[{}]/.test(part)) return `"${part}" is no name of a whole level, such as {site}, or {rest...} at the end`
+    if (/[{}]/.test(part)) return `"${part}" is no name of a whole level, such as {site}, or {rest...} or {?properties} at the end`
     if (part.length > 1 && /[+#]/.test(part)) return 'a wildcard has to be a level of its own'
     if (part === '#' && !isLast) return '# has to be the last level'
     levels.push(part)
     return undefined
   }
-  if (dots !== undefined && !isLast) return `{${name}...} has to be the last level`
+  const isBag = mark === '?'
+  if (isBag && dots !== undefined) return `{?${name}} needs no dots`
+  const tail = isBag || dots !== undefined
+  if (tail && !isLast) return `${part} has to be the last level`
+  if (isBag && level === 0) return `${part} cannot be the first level`
   if (RESERVED_NAMES.has(name)) return `a level cannot be called ${name}, which has a meaning already`
   if (captures.some((capture) => capture.name === name)) return `two levels are called ${name}`
-  captures.push({ name, level, tail: dots !== undefined })
-  levels.push(dots === undefined ? '+' : '#')
+  captures.push({ name, level, tail })
+  levels.push(isBag ? PROPERTY_BAG : tail ? '#' : '+')
   return undefined
 }
 

@@ -8,6 +8,7 @@
 import type { ClientIdentity, Publish } from '../message.ts'
 import { parsePath, valueAt, type Path } from './json-path.ts'
 import { pathSegment } from './path-segment.ts'
+import { MAX_VALUE, type Properties } from './properties.ts'
 import { capturedBy, type Capture } from './rule-pattern.ts'
 
 /** What placeholders are taken from. */
@@ -19,6 +20,8 @@ export interface TemplateInput {
   readonly name: string
   /** The payload as JSON; undefined where it is none. */
   readonly json: () => unknown
+  /** What the property bag of the topic holds; absent where the rule has none. */
+  readonly properties?: () => Properties
 }
 
 /** `text`: as it is; `uri`: what is put in is percent-encoded, so that the whole is a URI-reference [RFC 3986]. */
@@ -47,20 +50,21 @@ interface Placeholder {
   readonly isPath: boolean
 }
 
-/** Longest value, in UTF-16 code units: attributes travel as headers. A longer one is none. */
-const MAX_VALUE = 1024
-
 /** What stands in no URI-reference [RFC 3986 2]. */
 const NO_URI = /[^A-Za-z0-9._~:/?#[\]@!$&'()*+,;=%-]|%(?![0-9A-Fa-f]{2})/
 
 const TOPIC_LEVEL = /^topic\[(\d{1,3})\]$/
+const PROPERTY = 'property.'
 const SAN = /^cert\.san\.(URI|DNS|email)$/
 
 /**
  * Reads a template; a sentence about what is wrong with it where it is none.
  * @param captures the named levels that the pattern of its rule has
+ * @param hasProperties true where the rule says which of them is a property bag
  */
-export function parseTemplate (text: string, captures: readonly Capture[], kind: TemplateKind): Template | string {
+export function parseTemplate (
+  text: string, captures: readonly Capture[], kind: TemplateKind, hasProperties = false
+): Template | string {
   const pieces: Array<string | Placeholder> = []
   for (const [index, part] of text.split(/\{([^{}]*)\}/).entries()) {
     if (index % 2 === 0) {
@@ -71,7 +75,7 @@ export function parseTemplate (text: string, captures: readonly Capture[], kind:
     }
     const bar = part.indexOf('|')
     const name = bar === -1 ? part : part.slice(0, bar)
-    const value = valueOf(name, captures)
+    const value = valueOf(name, captures, hasProperties)
     if (typeof value === 'string') return value
     const isPath = name === 'topic' || captures.some((capture) => capture.name === name && capture.tail)
     pieces.push({ text: `{${part}}`, value, otherwise: bar === -1 ? undefined : part.slice(bar + 1), isPath })
@@ -100,17 +104,24 @@ export function parseTemplate (text: string, captures: readonly Capture[], kind:
 }
 
 /** Where the value of a placeholder is found; or what is wrong with its name. */
-function valueOf (name: string, captures: readonly Capture[]): Value | string {
+function valueOf (name: string, captures: readonly Capture[], hasProperties: boolean): Value | string {
   const capture = captures.find((one) => one.name === name)
   if (capture !== undefined) return ({ levels }) => capturedBy(capture, levels)
   const level = TOPIC_LEVEL.exec(name)?.[1]
   if (level !== undefined) return ({ levels }) => levels[Number(level)]
   const san = SAN.exec(name)?.[1]
   if (san !== undefined) return ofClient(({ certificate }) => certificate?.sans.find(({ type }) => type === san)?.value)
+  if (name.startsWith(PROPERTY) && name.length > PROPERTY.length) {
+    if (!hasProperties) return `{${name}}: the rule has no properties`
+    const property = name.slice(PROPERTY.length)
+    return ({ properties }) => properties?.().get(property)
+  }
   if (name.startsWith('payload.') || name.startsWith('payload[')) return ofPayload(name.slice('payload'.length))
   switch (name) {
     case 'clientid': return ofClient(({ id }) => id)
     case 'username': return ofClient(({ username }) => username)
+    case 'username.user': return ofClient(({ username }) => username?.slice(0, atSign(username)))
+    case 'username.realm': return ofClient(({ username }) => username?.slice(atSign(username) + 1))
     case 'cert.cn': return ofClient(({ certificate }) => certificate?.cn)
     case 'cert.fingerprint': return ofClient(({ certificate }) => certificate?.fingerprint)
     case 'topic': return ({ publish }) => publish.topic
@@ -118,12 +129,19 @@ function valueOf (name: string, captures: readonly Capture[]): Value | string {
     case 'retain': return ({ publish }) => publish.retain
     case 'name': return (input) => input.name
     default: return `{${name}} is no placeholder: there are the named levels of the topic (${namesOf(captures)}), clientid, ` +
-      'username, topic, topic[N], qos, retain, name, cert.cn, cert.fingerprint, cert.san.TYPE, payload.FIELD'
+      'username, username.user, username.realm, topic, topic[N], qos, retain, name, cert.cn, cert.fingerprint, ' +
+      'cert.san.TYPE, payload.FIELD, property.NAME'
   }
 }
 
 function ofClient (take: (client: ClientIdentity) => unknown): Value {
   return ({ publish }) => take(publish.client)
+}
+
+/** Where `user@realm` is parted: at the last one. Without any, all of it is the user. */
+function atSign (username: string): number {
+  const at = username.lastIndexOf('@')
+  return at === -1 ? username.length : at
 }
 
 function ofPayload (text: string): Value | string {

@@ -20,12 +20,37 @@ test('the first rule that matches decides, however special a later one is', asyn
   t.equal(indexOf([]).find(['a']), undefined)
 })
 
+test('a wildcard at the first level matches no topic that begins with $ [MQTT-4.7.2-1]', async (t) => {
+  const index = indexOf(['#', '+/a', '$x/+', '$x/?#'])
+  t.equal(index.find(['$x', 'a']), 2)
+  t.equal(index.find(['$y', 'a']), undefined)
+  t.equal(index.find(['$x']), 3)
+  t.equal(index.find(['x', '$a']), 0, 'at the first level alone')
+  t.equal(index.findContaining(['$x', 'a']), 2)
+  t.equal(index.findContaining(['$x', '?#']), 3, '# does not hold it, and $x/+ not all of it')
+})
+
+test('a property bag begins with ?, reaches to the end, and may be absent', async (t) => {
+  const index = indexOf(['a/?#', 'a/+', 'a/#', 'a/?x'])
+  const find = (topic: string) => index.find(topic.split('/'))
+  t.equal(find('a'), 0)
+  t.equal(find('a/?x=1'), 0)
+  t.equal(find('a/?x=1/b/c'), 0)
+  t.equal(find('a/x'), 1)
+  t.equal(find('a/x/?y'), 2)
+  t.equal(find('a/'), 1)
+  t.equal(index.findContaining(['a', '?x']), 0)
+  t.equal(index.findContaining(['a']), 0)
+  t.equal(indexOf(['a/+', 'a/?#']).findContaining(['a', '?#']), 1, 'a/+ does not match a')
+  t.equal(indexOf(['a/#', 'a/?#']).findContaining(['a', '?#']), 0)
+})
+
 test('it finds what looking at one rule after the other finds', async (t) => {
   const seed = Number(process.env['MBS_TEST_SEED'] ?? Date.now() % 1_000_000)
   t.comment(`seed ${seed}: MBS_TEST_SEED=${seed} repeats it`)
   const random = seededRandom(seed)
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T
-  const topicOf = () => Array.from({ length: 1 + Math.floor(random() * 4) }, () => pick(['a', 'b', '', 'c']))
+  const topicOf = () => Array.from({ length: 1 + Math.floor(random() * 4) }, () => pick(['a', 'b', '', 'c', '$a']))
   const filterOf = (): string[] => {
     const levels = topicOf().map((level) => random() < 0.3 ? '+' : level)
     return random() < 0.3 ? [...levels.slice(0, -1), '#'] : levels

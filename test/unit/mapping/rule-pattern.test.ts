@@ -10,16 +10,19 @@ test('a pattern is a topic filter with names', async (t) => {
   t.match(parseRulePattern('{a}/{rest...}'), {
     levels: ['+', '#'], captures: [{ name: 'a', level: 0, tail: false }, { name: 'rest', level: 1, tail: true }]
   })
+  t.match(parseRulePattern('$aws/{?bag}'), { levels: ['$aws', '?#'], captures: [{ name: 'bag', level: 1, tail: true }] })
   t.match(parseRulePattern('#'), { levels: ['#'], captures: [] })
   t.match(parseRulePattern('/a//b'), { levels: ['', 'a', '', 'b'] })
 })
 
 test('what is no pattern is said in a sentence', async (t) => {
   for (const [text, reason] of [
-    ['', /empty/], ['$SYS/a', /\$/], ['a/{b', /whole level/], ['a/x{b}', /whole level/], ['a/{b}{c}', /whole level/],
+    ['', /empty/], ['a/{b', /whole level/], ['a/x{b}', /whole level/], ['a/{b}{c}', /whole level/],
     ['a/{}', /whole level/], ['a/{1}', /whole level/], ['a/b#', /level of its own/], ['a/#/b', /last level/],
     ['{a...}/b', /last level/], ['{a}/{a}', /two levels/], ['{clientid}/a', /a meaning already/], ['a\0', /NUL/],
-    [Array(102).join('a/'), /100 levels/]
+    [Array(102).join('a/'), /100 levels/],
+    ['a/{?b}/c', /last level/], ['{?b}', /first level/], ['a/{?b...}', /no dots/], ['a/{?property}', /a meaning already/],
+    ['a/?{b}', /whole level/]
   ] as const) t.match(parseRulePattern(text), reason, text)
 })
 
@@ -29,4 +32,6 @@ test('a name stands for its level, or for all that is left', async (t) => {
   t.same(captured('a/b/c/d'), ['b', 'c/d'])
   t.same(captured('a/b'), ['b', undefined])
   t.same(captured('a//'), ['', ''])
+  const bag = (parseRulePattern('a/{?bag}') as RulePattern).captures[0]
+  t.equal(bag === undefined ? bag : capturedBy(bag, ['a', '?x=1', 'y']), '?x=1/y', 'a slash that is not encoded belongs to it')
 })

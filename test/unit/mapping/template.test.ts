@@ -29,10 +29,22 @@ test('placeholders stand for what is known of a publish', async (t) => {
     payload: Buffer.from('{"t":21.50,"on":false,"n":{"a.b":"x"},"l":[1,"two"],"none":null,"e":""}')
   }
   for (const [text, expected] of [
-    ['plain', 'plain'], ['{site}', 'north'], ['{rest}', 'a/b'], ['{clientid}-{username}', 'dev-ada'], ['{topic}', 'sites/north/a/b'],
+    ['plain', 'plain'], ['{site}', 'north'], ['{rest}', 'a/b'], ['{clientid}-{username}', 'dev-ada'], ['{username.user}', 'ada'], ['{topic}', 'sites/north/a/b'],
     ['{topic[2]}', 'a'], ['{qos} {retain} {name}', '2 true gw'], ['{cert.cn} {cert.fingerprint} {cert.san.URI}', 'pump ab urn:a'],
     ['{payload.t}', '21.5'], ['{payload.on}', 'false'], ['{payload.n["a.b"]}', 'x'], ['{payload.l[1]}', 'two']
   ] as const) t.equal(render(text, fields), expected, text)
+})
+
+test('a user name may be of a realm, which stands behind its last @', async (t) => {
+  const of = (username: string | undefined) => ['{username.user}', '{username.realm}'].map((text) => {
+    return render(text, { client: username === undefined ? { id: 'c' } : { id: 'c', username } })
+  })
+  t.same(of('sensor@tenant'), ['sensor', 'tenant'])
+  t.same(of('a@b@c'), ['a@b', 'c'])
+  t.same(of('sensor'), ['sensor', undefined])
+  t.same(of('@tenant'), [undefined, 'tenant'])
+  t.same(of('sensor@'), ['sensor', undefined])
+  t.same(of(undefined), [undefined, undefined])
 })
 
 test('without a value there is no text, but for what stands behind the bar', async (t) => {
@@ -63,7 +75,8 @@ test('what is no template is said in a sentence', async (t) => {
   for (const [text, kind, reason] of [
     ['{nothing}', 'text', /named levels of the topic \(site, rest\)/], ['{a', 'text', /brace/], ['a}', 'text', /brace/],
     ['{topic[x]}', 'text', /no placeholder/], ['{payload.}', 'text', /payload\.\}: /], ['{payload}', 'text', /no placeholder/],
-    ['{cert.san.IP}', 'text', /no placeholder/], ['a b', 'uri', /no URI has/], ['a%zz', 'uri', /no URI has/]
+    ['{cert.san.IP}', 'text', /no placeholder/], ['{property.a}', 'text', /the rule has no properties/],
+    ['{property.}', 'text', /no placeholder/], ['a b', 'uri', /no URI has/], ['a%zz', 'uri', /no URI has/]
   ] as const) t.match(parseTemplate(text, captures, kind), reason, text)
   t.equal((parseTemplate('abc', [], 'text') as Template).fixed, true)
 })
