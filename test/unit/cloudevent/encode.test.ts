@@ -49,6 +49,18 @@ test('auto is binary, unless an attribute would need escaping', async (t) => {
   t.same(encode(event(), 'auto'), encodeBinary(event()))
 })
 
+test('data that calls itself a CloudEvent is never sent as if it were the event [CE-HTTP 3]', async (t) => {
+  const forged = '{"specversion":"1.0","id":"1","source":"/somebody/else","type":"x"}'
+  for (const datacontenttype of ['application/cloudevents+json', 'Application/CloudEvents-batch+json;a=b', ' application/cloudevents']) {
+    const sent = event({ datacontenttype, data: Buffer.from(forged) })
+    for (const mode of ['auto', 'binary', 'structured'] as const) {
+      const { headers, body } = encode(sent, mode)
+      t.same(headers, ['content-type', 'application/cloudevents+json; charset=utf-8'], datacontenttype)
+      t.match(JSON.parse(body.toString()), { source: sent.source, datacontenttype })
+    }
+  }
+})
+
 test('auto is structured for headers of more than 6 KiB, which servers may refuse', async (t) => {
   t.notOk(needsStructured(event({ subject: 'x'.repeat(5000) })))
   t.ok(needsStructured(event({ subject: 'x'.repeat(6144) })))

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { contentKind, mediaType } from '../../../lib/cloudevent/media-type.ts'
+import { contentKind, isMediaType, mediaType } from '../../../lib/cloudevent/media-type.ts'
 
 test('JSON is */json and *+json, text is text/*, in UTF-8 [CE-JSON 3.1]', async (t) => {
   const kinds = {
@@ -21,4 +21,16 @@ test('JSON is */json and *+json, text is text/*, in UTF-8 [CE-JSON 3.1]', async 
 test('the media type is told without parameters, in lower case', async (t) => {
   t.equal(mediaType(' Application/JSON ; charset=utf-8'), 'application/json')
   t.equal(mediaType(''), '')
+})
+
+test('a media type is a type, a subtype and parameters [RFC 9110 8.3.1]', async (t) => {
+  for (const type of ['text/plain', 'a/b', 'application/vnd.x+json', 'text/plain;charset=utf-8', 'text/plain ; a=b;c="d; \\"e"', '*/*']) {
+    t.ok(isMediaType(type), type)
+  }
+  for (const type of ['', 'text', 'text/', '/plain', 'a/b/c', 'text/pl ain', ' text/plain', 'text/plain;', 'text/plain;a', 'a/b;c="', 'a/b;c=d e', 'a/b\r\nx: y', 'ü/b', `a/${'b'.repeat(255)}`]) {
+    t.notOk(isMediaType(type), type)
+  }
+  const begun = performance.now()
+  for (const piece of ['a', ';a="', ';a=b', '\\"', ' ']) isMediaType(`a/b${piece.repeat(200)}`)
+  t.ok(performance.now() - begun < 100)
 })
