@@ -3,7 +3,8 @@
  * is. Pure.
  *
  * Invariant: what a placeholder brings in is one level or a part of one, letter for letter. A value that could be more
- * (`+`, `#`, `/`, NUL), that is empty or is not there, brings in nothing, and then the pattern has no meaning.
+ * (`+`, `#`, `/`, NUL), that is empty or is not there, brings in nothing, and then the pattern has no meaning. Nor does
+ * one bring in the `$` with which reserved topics begin.
  */
 import type { Identity } from '../message.ts'
 import type { Levels } from '../topic-filter.ts'
@@ -40,7 +41,7 @@ export function parseTemplate (text: string): Template {
 }
 
 /** The pattern for one session; undefined: a placeholder of it has no value that can stand in a level. */
-export function resolveTemplate ({ fixed, levels }: Template, identity: Identity): Levels | undefined {
+export function resolveTemplate ({ text: written, fixed, levels }: Template, identity: Identity): Levels | undefined {
   if (fixed !== undefined) return fixed
   const resolved: string[] = []
   for (const level of levels) {
@@ -48,7 +49,7 @@ export function resolveTemplate ({ fixed, levels }: Template, identity: Identity
     if (text === undefined) return undefined
     resolved.push(text)
   }
-  return resolved
+  return resolved[0]?.startsWith('$') === true && !written.startsWith('$') ? undefined : resolved
 }
 
 /**

@@ -222,11 +222,11 @@ test('a permission names someone, and its patterns are filters with placeholders
   t.strictSame(permissions(), [], 'an empty list allows nothing, and is one')
   t.strictSame(load({ access: { permissions: [{ who: '*' }] } }).config.access.permissions,
     [{ who: '*', claims: {}, publish: [], subscribe: [], deny: { publish: [], subscribe: [] } }])
-  for (const pattern of ['#', '+', 'a', 'a/#', '/a//+/b/', '{clientid}', 'x-{username}-y/#', '{cert.cn}/{claim.site}', '{claim.https://a.b/c}/+']) {
+  for (const pattern of ['#', '+', 'a', 'a/#', '/a//+/b/', '{clientid}', 'x-{username}-y/#', '{cert.cn}/{claim.site}', '{claim.https://a.b/c}/+', '$aws/things/{clientid}/shadow/#', '$iothub/twin/#']) {
     const lists = { publish: [pattern], subscribe: [pattern] }
     t.strictSame(permissions({ who: '*', ...lists, deny: lists }), [], pattern)
   }
-  for (const pattern of ['', 'a#', '#/a', 'a+', '+a/b', 'a/#/b', '$SYS/#', '{client}', '{clientid', 'clientid}', '{}', '{claim.}', '{{clientid}}', 'a\0b', 5]) {
+  for (const pattern of ['', 'a#', '#/a', 'a+', '+a/b', 'a/#/b', '$SYS/#', '$share/a/b', '$aws', '$AWS/x', '{client}', '{clientid', 'clientid}', '{}', '{claim.}', '{{clientid}}', 'a\0b', 5]) {
     t.strictSame(permissions({ who: '*', publish: [pattern] }), ['access.permissions[0].publish[0]'], String(pattern))
     t.strictSame(permissions({ who: '*', deny: { subscribe: [pattern] } }), ['access.permissions[0].deny.subscribe[0]'], String(pattern))
   }
