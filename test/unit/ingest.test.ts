@@ -1,7 +1,7 @@
 import t, { test } from 'tap'
 import { createError } from '../../lib/errors.ts'
-import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
-import type { Handling, Publish } from '../../lib/message.ts'
+import { createIngest, type Ingest, type IngestOptions } from '../../lib/ingest.ts'
+import type { Event, Handling, Publish } from '../../lib/message.ts'
 import { ScriptedOutbox } from '../support/broker-outbox.ts'
 import { toEvent, until } from '../support/broker.ts'
 import { createTestTelemetry } from '../support/log-lines.ts'
@@ -139,6 +139,150 @@ test('what a rule leaves out is not stored, and answered behind what arrived bef
   const metrics = await telemetry.registry.metrics()
   t.match(metrics, 'publishes_left_out_total{reason="drop"} 4')
   await ingest.close()
+})
+
+/** Events of topics that begin with `slow` are there when the test says so; other topics become what their name is. */
+function createSlowMap () {
+  const waiting = new Map<string, (mapped: Event | 'drop' | Error) => void>()
+  const map: IngestOptions['map'] = (publish, id) => {
+    const { topic } = publish
+    if (topic.startsWith('refused')) return createError('MBS_ERR_MAPPING_REFUSED', { index: 0, reason: topic })
+    if (topic.startsWith('out')) return 'drop'
+    if (!topic.startsWith('slow')) return toEvent(publish, id)
+    return new Promise((resolve, reject) => {
+      waiting.set(topic, (mapped) => { if (mapped instanceof Error) reject(mapped); else resolve(mapped) })
+    })
+  }
+  const make = async (topic: string, mapped?: Event | 'drop' | Error) => {
+    waiting.get(topic)!(mapped ?? toEvent(publishOf({ topic }), `id of ${topic}`))
+    await new Promise(setImmediate)
+  }
+  return { map, make }
+}
+
+/** Publishes, and notes the outcomes in the order in which they come. */
+function follow (ingest: Ingest) {
+  const order: string[] = []
+  const publish = (client: string, topic: string, messageId = 1) =>
+    ingest.publish(publishOf({ client: { id: client }, topic, messageId }))
+      .then((outcome) => { order.push(`${topic} ${outcome.kind === 'refused' ? outcome.error.code : 'stored'}`) })
+  return { order, publish }
+}
+
+test('what comes behind an event that takes a while waits for it, and for no other client\'s', async (t) => {
+  const { map, make } = createSlowMap()
+  const { ingest, outbox } = create({ map })
+  const { order, publish } = follow(ingest)
+  const topics = () => outbox.appends.map(({ event }) => event.subject)
+  const all = [publish('a', 'slow 1'), publish('a', 'fast 1', 2), publish('a', 'slow 2', 3), publish('a', 'out 1', 4), publish('a', 'fast 2', 5)]
+  all.push(publish('b', 'other 1'), publish('b', 'out 2', 2))
+  t.same(topics(), ['other 1'], 'started in its call, as without')
+  t.equal(ingest.open, 6, 'each is open, but for the follower of another')
+  outbox.release()
+  await new Promise(setImmediate)
+  t.same(order, ['other 1 stored', 'out 2 stored'], 'nor does who has nothing to store')
+  await make('slow 2')
+  t.same(topics(), ['other 1'])
+  await make('slow 1')
+  t.same(topics(), ['other 1', 'slow 1', 'fast 1', 'slow 2', 'fast 2'])
+  all.push(publish('a', 'fast 3', 6), publish('a', 'out 3', 7))
+  outbox.release()
+  await Promise.all(all)
+  t.same(order.slice(2), ['slow 1 stored', 'fast 1 stored', 'slow 2 stored', 'out 1 stored', 'fast 2 stored', 'fast 3 stored', 'out 3 stored'],
+    'answered in order although all were stored at once [MQTT-4.6.0-2]')
+  t.equal(ingest.open, 0)
+})
+
+test('what is refused, left out or cannot be made after a while is answered in its turn', async (t) => {
+  const { map, make } = createSlowMap()
+  const { ingest, outbox } = create({ map })
+  const { order, publish } = follow(ingest)
+  const all = [
+    publish('a', 'fast'), publish('a', 'refused 1', 2), publish('a', 'slow 1', 3), publish('a', 'refused 2', 4),
+    publish('a', 'slow 2', 5), publish('a', 'slow 3', 6), publish('a', 'last', 7)
+  ]
+  await make('slow 3', createError('MBS_ERR_MAPPING_TRANSFORMER', { reason: 'r' }))
+  await make('slow 2', new Error('odd'))
+  await make('slow 1', 'drop')
+  t.same(order, [], 'behind the one that is being stored')
+  outbox.release()
+  await Promise.all(all)
+  t.same(order, [
+    'fast stored', 'refused 1 MBS_ERR_MAPPING_REFUSED', 'slow 1 stored', 'refused 2 MBS_ERR_MAPPING_REFUSED',
+    'slow 2 MBS_ERR_INGEST_MAPPING', 'slow 3 MBS_ERR_MAPPING_TRANSFORMER', 'last stored'
+  ])
+  t.same(outbox.stored.map(({ subject }) => subject), ['fast', 'last'])
+})
+
+test('an event that is made too late is refused, and not stored; what came with it neither waits for ever', async (t) => {
+  const { map, make } = createSlowMap()
+  const { ingest, outbox, clock } = create({ map, publishTimeoutMs: 100 })
+  const { order, publish } = follow(ingest)
+  const late = [publish('a', 'slow 1'), publish('a', 'fast 1', 2)]
+  clock.now = 60
+  const intime = publish('a', 'fast 2', 3)
+  clock.now = 110
+  await Promise.all(late)
+  t.same(order, ['slow 1 MBS_ERR_INGEST_TIMEOUT', 'fast 1 MBS_ERR_INGEST_TIMEOUT'])
+  t.equal(ingest.open, 1)
+  await make('slow 1')
+  outbox.release()
+  await intime
+  t.same(outbox.stored.map(({ subject }) => subject), ['fast 2'], 'the device sends the others again')
+})
+
+test('an append that is late is refused though its event took a while and younger ones are before it', async (t) => {
+  const { map, make } = createSlowMap()
+  const { ingest, clock } = create({ map, publishTimeoutMs: 100 })
+  const { order, publish } = follow(ingest)
+  const slow = publish('a', 'slow 1')
+  clock.now = 90
+  void publish('b', 'young')
+  await make('slow 1')
+  clock.now = 105
+  await slow
+  t.same(order, ['slow 1 MBS_ERR_INGEST_TIMEOUT'])
+})
+
+test('the time from its arrival counts, and a retransmission meanwhile has the same id', async (t) => {
+  const { map, make } = createSlowMap()
+  const ids: string[] = []
+  const { ingest, outbox, clock, telemetry } = create({
+    map: (publish, id) => {
+      ids.push(id)
+      return map(publish, id)
+    }
+  })
+  const first = ingest.publish(publishOf({ topic: 'slow 1', messageId: 7 }))
+  await make('slow 1')
+  void ingest.publish(publishOf({ topic: 'slow 1', messageId: 7, dup: true }))
+  t.equal(ids[0], ids[1])
+  clock.now = 20
+  outbox.release()
+  await first
+  t.match(await telemetry.registry.metrics(), /store_seconds_sum 0\.02/)
+})
+
+test('quiesce waits for events that are being made, of wills too', async (t) => {
+  const { map, make } = createSlowMap()
+  const { ingest, outbox } = create({ map })
+  outbox.auto = true
+  const { order, publish } = follow(ingest)
+  void publish('device', 'slow 1')
+  const lastWill = ingest.publish({ ...will, topic: 'slow 2' })
+  const dropped = ingest.publish({ ...will, topic: 'out' })
+  const wrong = ingest.publish({ ...will, topic: 'refused' })
+  t.equal(ingest.open, 4)
+  let isQuiet = false
+  const quiet = ingest.close().then(() => { isQuiet = true })
+  await make('slow 2')
+  t.same([order, isQuiet, outbox.appends.length], [[], false, 0], 'the will is stored behind what its device sent before')
+  await make('slow 1')
+  await quiet
+  t.same(await lastWill, { kind: 'stored' })
+  t.same(await dropped, { kind: 'stored' })
+  t.match(await wrong, { kind: 'refused', error: { code: 'MBS_ERR_MAPPING_REFUSED' } })
+  t.same(outbox.stored.map(({ subject }) => subject), ['slow 1', 'slow 2'])
 })
 
 test('publishes at QoS 1 and 2 leave a receipt, others do not', async (t) => {
