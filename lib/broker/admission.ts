@@ -1,25 +1,29 @@
 /**
  * The last step before a session begins, when it is known who the client is: is there a place for it? Who has too many
  * sessions is closed without a CONNACK, because it passes by itself; a session that cannot be kept is made a clean one,
- * so that what the device publishes is not lost for it.
+ * so that what the device publishes is not lost for it. Whoever is let in takes over the session that is open.
  */
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesHooks } from './aedes-types.ts'
 import { fieldsOf, type Identities } from './identities.ts'
 import type { IdentityLimit } from './identity-limit.ts'
+import type { OpenSessions } from './open-sessions.ts'
 import type { Sessions } from './sessions.ts'
 
 export interface AdmissionOptions {
   readonly identities: Identities
   readonly identityLimit: IdentityLimit
+  readonly openSessions: OpenSessions
   readonly sessions: Sessions
   readonly telemetry: Telemetry
 }
 
 /** Makes the hook. */
 export function createAdmission (options: AdmissionOptions): AedesHooks['authenticate'] {
-  const { identities, identityLimit, sessions, telemetry } = options
+  const { identities, identityLimit, openSessions, sessions, telemetry } = options
   return (client, _username, _password, callback) => {
+    // Aedes lets nobody in who has gone, and nobody would give back what such a one takes.
+    if (client.closed) return
     const identity = identities.of(client)
     const problem = identityLimit.take(client, identity)
     if (problem !== undefined) {
@@ -34,6 +38,7 @@ export function createAdmission (options: AdmissionOptions): AedesHooks['authent
         telemetry.sessionNotKept(full, fieldsOf(client, identity))
       }
     }
+    openSessions.take(client)
     callback(null, true)
   }
 }

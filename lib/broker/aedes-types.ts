@@ -11,12 +11,16 @@ export type PublishPacket = Parameters<Aedes['authorizePublish']>[1]
 export type ConnectPacket = Parameters<Aedes['preConnect']>[1]
 export type ForwardPacket = Parameters<Aedes['authorizeForward']>[1]
 
-export interface AedesClient extends Omit<Client, 'conn' | 'clean'> {
+export interface AedesClient extends Omit<Client, 'conn' | 'clean' | 'connecting'> {
   readonly conn: Connection
   /** By topic filter. */
   readonly subscriptions: Readonly<Record<string, { readonly qos: QoS }>>
   /** The session ends with its connection. */
   clean: boolean
+  /** From CONNECT to the session; while neither this nor `connected` holds, nothing is written to it. */
+  connecting: boolean
+  /** Read a turn after `close` where it has subscriptions. */
+  will: object | null
   /** It has sent DISCONNECT [MQTT-3.14.4-3]. */
   readonly _disconnected: boolean
 }
@@ -106,7 +110,19 @@ export interface SubscriptionStore {
   cleanSubscriptions (client: { id: string }): Promise<void>
 }
 
-export interface AedesInternals {
+/** Where Aedes keeps who is connected. It calls these methods itself, on the broker. */
+export interface SessionBooks {
+  /** By client identifier. */
+  readonly clients: Record<string, AedesClient>
+  /** A session is about to begin. Aedes goes on at once, whatever this waits for. */
+  registerClient (client: AedesClient): void
+  /** Enters and counts it, and raises `client`. */
+  _finishRegisterClient (client: AedesClient): void
+  /** Deletes whoever has its client identifier, counts it off, and raises `clientDisconnect`. */
+  unregisterClient (client: AedesClient): void
+}
+
+export interface AedesInternals extends SessionBooks {
   readonly persistence: IncomingPackets & OutgoingPackets & RetainedPackets & SubscriptionStore
   /** Fatal without a listener. */
   on (event: 'error', listener: (error: Error) => void): void

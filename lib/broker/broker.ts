@@ -19,6 +19,7 @@ import type {
 import { toConnectionError } from './end-reason.ts'
 import { Identities } from './identities.ts'
 import { LifecycleWatch } from './lifecycle-watch.ts'
+import { OpenSessions } from './open-sessions.ts'
 import { PublishHook } from './publish-hook.ts'
 import { SubscribeHook } from './subscribe-hook.ts'
 
@@ -74,6 +75,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const connections = new ConnectionErrors(telemetry)
   const kept = new BrokerState(limits, telemetry)
   const { sessions, subscriptions, unreleased } = kept
+  const openSessions = new OpenSessions()
   const identities = new Identities()
   const hook = new PublishHook({
     store: options.publish,
@@ -106,7 +108,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
       accepted: watch?.accepted,
       telemetry
     }),
-    authenticate: createAdmission({ identities, identityLimit: kept.identityLimit, sessions, telemetry }),
+    authenticate: createAdmission({ identities, identityLimit: kept.identityLimit, openSessions, sessions, telemetry }),
     authorizeSubscribe: subscribeHook.authorize,
     authorizeForward: subscribeHook.forward,
     published: (_packet, client, callback) => {
@@ -116,6 +118,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     }
   }))
   const internals = internalsOf(aedes)
+  openSessions.attach(internals)
   kept.attach(internals.persistence)
   subscribeHook.attach(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })

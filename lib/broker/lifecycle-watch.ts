@@ -14,8 +14,6 @@ import { clientOf, type Identities } from './identities.ts'
 
 /** In the place of the QoS that was granted [MQTT-3.9.3-2]. */
 const REFUSED = 0x80
-/** So many turns after its connection has closed, Aedes has ended a session and published its will. */
-const END_TURNS = 3
 
 /** What only CONNECT says. */
 interface Asked {
@@ -75,8 +73,6 @@ export class LifecycleWatch {
     }
     const filters = new Set(Object.keys(client.subscriptions)) // those that a persistent session brings along
     this.#sessions.set(client.id, { client, facts, startedAt: performance.now(), filters, messagesReceived: 0 })
-    // Aedes does not always tell of an end; see the test of connections that overtake each other.
-    conn.once('close', () => { afterTurns(END_TURNS, () => { this.ended(client) }) })
     this.#tell({ kind: 'connected', session: facts })
   }
 
@@ -144,9 +140,4 @@ export class LifecycleWatch {
     this.#waiters = []
     for (const resolve of waiters) resolve()
   }
-}
-
-function afterTurns (turns: number, work: () => void): void {
-  if (turns === 0) work()
-  else setImmediate(() => { afterTurns(turns - 1, work) })
 }

@@ -6,6 +6,7 @@ import { createAdmission } from '../../lib/broker/admission.ts'
 import { toAedesOptions, type AedesHooks } from '../../lib/broker/aedes-types.ts'
 import { Identities } from '../../lib/broker/identities.ts'
 import { IdentityLimit } from '../../lib/broker/identity-limit.ts'
+import { OpenSessions } from '../../lib/broker/open-sessions.ts'
 import { Sessions } from '../../lib/broker/sessions.ts'
 import { startBroker, until } from '../support/broker.ts'
 import { createTestTelemetry } from '../support/log-lines.ts'
@@ -57,7 +58,7 @@ async function startAdmission (t: Test, max: number) {
   }
   const aedes = await Aedes.createBroker(toAedesOptions({}, {
     preConnect,
-    authenticate: createAdmission({ identities, identityLimit, sessions, telemetry })
+    authenticate: createAdmission({ identities, identityLimit, openSessions: new OpenSessions(), sessions, telemetry })
   } as AedesHooks))
   const errors: Error[] = []
   aedes.on('clientError', (_client, error) => { errors.push(error) })
