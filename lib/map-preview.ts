@@ -49,7 +49,7 @@ export async function previewEvent (
   const mapper = createEventMapper(config, NO_TELEMETRY)
   try {
     const mapped = await mapper.map({
-      client: username === undefined ? { id: clientId } : { id: clientId, username },
+      client: username === undefined ? { id: clientId, method: 'anonymous' } : { id: clientId, method: 'password', username },
       topic,
       payload,
       qos,

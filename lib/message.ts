@@ -15,6 +15,8 @@ export interface ClientIdentity {
   readonly username?: string
   /** The certificate that was proven. */
   readonly certificate?: PeerCertificate
+  /** How it was proven; absent where nobody knows. */
+  readonly method?: AuthMethod
 }
 
 /** The certificate with which a device proved itself in TLS; valid by the CA of its listener. */
@@ -135,6 +137,8 @@ export interface Handling {
   readonly only?: string
   /** It is a dead letter from the beginning, and no sink gets it. */
   readonly aside?: Aside
+  /** Its extension `sequence` looks like one that the outbox gives, and is not. */
+  readonly ownSequence?: true
 }
 
 /** Why an event cannot be what its rule wants: a field has no value, its transform failed, its data fits no schema. */

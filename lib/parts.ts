@@ -32,6 +32,8 @@ const MAX_WAITING_LIFECYCLE_BYTES = 16 * 1024 * 1024
 const OUTBOX = {
   /** Newest events also kept in memory, so that a sink which keeps up never makes the disk read. */
   tailCacheBytes: 1024 * 1024,
+  /** Events whose numbers are read from them when it is opened after a crash: a tenth of a second or two. */
+  unsavedEvents: 100_000,
   /** How often a disk that failed is tried again. */
   reopenMinMs: 500,
   reopenMaxMs: 10_000
@@ -58,7 +60,7 @@ export interface EventMapper {
  * @throws MBS_ERR_MAPPING_RULE, MBS_ERR_MAPPING_SCHEMA
  */
 export function createEventMapper (
-  { name, events: { rules, presets, overrides, transformTimeout }, limits: { packetBytes } }: Config,
+  { name, events: { rules, presets, overrides, extensions, transformTimeout }, limits: { packetBytes } }: Config,
   telemetry: TransformerOptions['telemetry']
 ): EventMapper {
   const compiled = compileRules(rules, presets)
@@ -70,22 +72,23 @@ export function createEventMapper (
     now: () => performance.now()
   })
   const some = compiled.size > 0 && { rules: compiled, transformer }
-  return { map: createMapper({ name, overrides: overrides.extensions, ...some }), close: () => transformer.close() }
+  const map = createMapper({ name, overrides: overrides.extensions, extensions, ...some })
+  return { map, close: () => transformer.close() }
 }
 
 /** What stores the life of clients as events; undefined where a configuration does not ask for it. */
 export function createLifecycle (
-  { name, events: { lifecycle, overrides } }: Config, outbox: Outbox, telemetry: Telemetry
+  { name, events: { lifecycle, overrides, extensions } }: Config, outbox: Outbox, telemetry: Telemetry
 ): LifecycleEvents | undefined {
   if (lifecycle === undefined) return undefined
   const { events: kinds, source } = lifecycle
-  const map = createLifecycleMapper({ name, overrides: overrides.extensions, source })
+  const map = createLifecycleMapper({ name, overrides: overrides.extensions, sequence: !extensions.sequence, source })
   return new LifecycleEvents({ kinds, map, outbox, maxWaitingBytes: MAX_WAITING_LIFECYCLE_BYTES, telemetry })
 }
 
 /** The outbox that a configuration asks for; not opened. */
-export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry): Outbox {
-  const { tailCacheBytes, reopenMinMs, reopenMaxMs } = OUTBOX
+export function createOutbox ({ dataDir, outbox, events, limits }: Config, telemetry: Telemetry): Outbox {
+  const { tailCacheBytes, unsavedEvents, reopenMinMs, reopenMaxMs } = OUTBOX
   const options = {
     maxBytes: outbox.maxBytes,
     holdTimeoutMs: outbox.holdTimeout,
@@ -93,6 +96,7 @@ export function createOutbox ({ dataDir, outbox }: Config, telemetry: Telemetry)
     tailCacheBytes,
     reopenMinMs,
     reopenMaxMs,
+    ...(events.extensions.sequence && { sequences: { limit: limits.sequenceSources, unsavedEvents } }),
     telemetry
   }
   switch (outbox.store) {

@@ -215,7 +215,7 @@ export class Source {
       checkpointMs: delivery.checkpoint,
       deadLetterKeep: delivery.deadLetterKeep,
       supersede: this.config.events.rules.some(({ supersede }) => supersede !== undefined),
-      sampledrate: true
+      sampledrate: this.config.events.extensions.sampledrate
     }
     this.#deliveries = new Deliveries({
       outbox: this.#outbox,

@@ -8,9 +8,11 @@ export function fieldsOf ({ conn, id }: AedesClient, { username }: Identity) {
 }
 
 /** Who a session is, as the next stages are told. */
-export function clientOf ({ clientId, username, certificate }: Identity): ClientIdentity {
-  if (certificate !== undefined) return { id: clientId, certificate, ...(username !== undefined && { username }) }
-  return username === undefined ? { id: clientId } : { id: clientId, username }
+export function clientOf ({ clientId, method, username, certificate }: Identity): ClientIdentity {
+  if (certificate !== undefined) {
+    return { id: clientId, method, certificate, ...(username !== undefined && { username }) }
+  }
+  return username === undefined ? { id: clientId, method } : { id: clientId, method, username }
 }
 
 export class Identities {

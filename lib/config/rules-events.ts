@@ -22,6 +22,16 @@ const ALLOWED: Readonly<Record<string, string>> = {
 /** Warnings beyond this number are counted. */
 const MAX_WARNINGS = 20
 
+/** An id says nothing without its kind [authcontext: authtype is REQUIRED]. */
+export function checkExtensions ({ events }: DraftConfig, report: Report): void {
+  if (!report.sound(['events', 'extensions'])) return
+  const { authid, authtype } = events.extensions
+  if (!authid || authtype) return
+  report.add(['events', 'extensions', 'authid'], {
+    found: 'true', allowed: 'false while authtype is off', hint: 'set events.extensions.authtype to true'
+  })
+}
+
 export function checkEventRules ({ events, access }: DraftConfig, report: Report): void {
   checkLifecycleSource(events, report)
   if (!report.sound(['events', 'rules'], ['events', 'presets']) || !Array.isArray(events.rules)) return

@@ -6,7 +6,7 @@ import { parseClientIdPattern } from '../access/client-id-pattern.ts'
 import { createError } from '../errors.ts'
 import { isLocalListener, isNetwork, sameEndpoint, separateFamilies } from './addresses.ts'
 import { describeFound, formatPath, type Path, type Report } from './problem.ts'
-import { checkEventRules } from './rules-events.ts'
+import { checkEventRules, checkExtensions } from './rules-events.ts'
 import { checkSinks } from './rules-sinks.ts'
 import { checkTokens, warnOfPermissions } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
@@ -29,6 +29,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
   checkSinks(config, report)
   checkTokens(config, report)
   checkEventRules(config, report)
+  checkExtensions(config, report)
   if (report.sound(['outbox', 'store']) && config.outbox.store === 'memory') {
     report.warn('outbox.store is memory: what was acknowledged and not yet delivered is lost when the program ends')
   }

@@ -22,6 +22,8 @@ const PRESETS = [
   'hono', 'aws-iot', 'azure-iot-hub', 'sparkplug-b', 'home-assistant', 'tasmota', 'zigbee2mqtt', 'drogue'
 ] as const
 
+const set = (description: string, byDefault: boolean) => Type.Boolean({ description, default: byDefault })
+
 const rule = Type.Object({
   topic: text({
     description: 'The topics it is for: a topic filter in which a level may have a name, `{site}`, and the rest of the topic, `{rest...}`, or its property bag, `{?bag}`.',
@@ -44,6 +46,9 @@ const rule = Type.Object({
     })
   }),
   dataschema: template('`dataschema` of the event.', 'https://example.com/schemas/telemetry.json'),
+  expiry: Type.Optional(duration({
+    description: 'How long after its arrival an event is of use: `expirytime`. What is not delivered then is not delivered any more.', minimumMs: 1, maximumMs: 3660 * 86_400_000, example: 'PT1H'
+  })),
   extensions: Type.Unsafe<Record<string, string>>({
     type: 'object',
     description: 'Extension attributes by name, over those that every event has; one is left out where a placeholder has no value.',
@@ -141,6 +146,18 @@ export const eventsSection = section('How a publish becomes a CloudEvent: docs/m
     uniqueItems: true,
     allowed: `a list of ${PRESETS.join(', ')}, each once`,
     items: { type: 'string', enum: [...PRESETS] }
+  }),
+  extensions: section('Which extension attributes are set on every event that has them. One that is off is left to rules, overrides and devices: docs/mapping.md.', {
+    partitionkey: set('`partitionkey`: the key by which events are ordered.', true),
+    mqttqos: set('`mqttqos`: the quality of service of the publish.', true),
+    mqttretain: set('`mqttretain`: true where the publish was to be retained.', true),
+    recordedtime: set('`recordedtime`: the arrival, where the device gave a `time` of its own.', true),
+    expirytime: set('`expirytime`: when the event is of no use any more, by `expiry` of its rule or by its device.', true),
+    sampledrate: set('`sampledrate`: for how many events one stands that others were superseded by.', true),
+    sequence: set('`sequence`: a number without gaps for each `source`, from 0000000000000001 on, by which a receiver sees that nothing is missing. Kept for `limits.sequenceSources` sources.', false),
+    traceparent: set('`traceparent`: begins a trace (W3C Trace Context) where the device brings none.', false),
+    authtype: set('`authtype`: how the device proved who it is.', false),
+    authid: set('`authid`: the name that the device proved. Needs `authtype`.', false)
   }),
   overrides: section('What is set on every event, whatever the mapping says.', {
     extensions: Type.Unsafe<Record<string, string>>({

@@ -145,6 +145,12 @@ export const configSchema = Type.Object({
     }),
     retainedBytes: size({
       description: 'Bytes of all retained messages.', default: '64MiB', minimumBytes: 0, maximumBytes: 1024 ** 4
+    }),
+    sequenceSources: wholeNumber({
+      description: 'Sources whose last `sequence` is kept (`events.extensions.sequence`). Beyond it the one whose last event is oldest is forgotten, and begins again at 1.',
+      default: 100_000,
+      minimum: 1,
+      maximum: 10_000_000
     })
   }),
 

@@ -92,7 +92,7 @@ export function oneOf<V extends string[]> (values: readonly [...V], notes: Notes
 
 /** An ISO 8601 duration; the configuration holds its milliseconds. */
 export function duration (
-  notes: Notes & { readonly default: string, readonly minimumMs: number, readonly maximumMs: number }
+  notes: Notes & { readonly default?: string, readonly minimumMs: number, readonly maximumMs: number }
 ) {
   const { minimumMs, maximumMs, ...rest } = notes
   return Type.Unsafe<number>({ type: 'string', pattern: DURATION_PATTERN, ...rest, duration: { minimumMs, maximumMs } })

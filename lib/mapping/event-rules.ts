@@ -35,6 +35,8 @@ export interface EventRule {
   readonly dataschema?: string
   readonly supersede?: string
   readonly ack?: 'stored' | 'received' | 'delivered'
+  /** Milliseconds. */
+  readonly expiry?: number
   readonly extensions: Readonly<Record<string, string>>
   /** Filters of the CloudEvents Subscriptions API; all of them have to hold. */
   readonly filter?: readonly unknown[]
@@ -93,6 +95,8 @@ export interface CompiledRule {
   readonly extensions: ReadonlyArray<readonly [name: string, template: Template]>
   readonly ack: 'received' | 'delivered' | undefined
   readonly properties: { readonly capture: Capture, readonly extensions: boolean } | undefined
+  /** An event that is not delivered so long after its arrival is not delivered any more. */
+  readonly expiryMs: number | undefined
   readonly filter: Filter | undefined
   readonly deviceEvents: CompiledDeviceEvents | undefined
   readonly missing: 'omit' | 'deadLetter'
@@ -242,6 +246,7 @@ export function compileRule (
     extensions,
     ack: rule.ack === 'stored' ? undefined : rule.ack,
     properties: typeof properties === 'string' ? undefined : properties,
+    expiryMs: rule.expiry,
     filter: typeof filter === 'function' ? filter : undefined,
     deviceEvents: deviceEvents as CompiledDeviceEvents | undefined,
     missing: rule.missing ?? 'omit',

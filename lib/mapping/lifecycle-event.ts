@@ -12,6 +12,8 @@ export interface LifecycleMapperOptions {
   readonly name: string
   /** Extensions put on every event (K_CE_OVERRIDES). */
   readonly overrides: Readonly<Record<string, string>>
+  /** False where the outbox numbers the events of each source: two numberings of one source would tell nothing. */
+  readonly sequence?: boolean
   /** The template of `source`; that of the default rule, unless given. */
   readonly source?: string | undefined
 }
@@ -38,7 +40,8 @@ const DEFAULT_SOURCE = '/mqtt-broker-source/{name}/clients/{clientid}'
  * Makes the mapper.
  * @throws MBS_ERR_MAPPING_SOURCE; MBS_ERR_CLOUDEVENT_ATTRIBUTE for an override that no event may carry
  */
-export function createLifecycleMapper ({ name, overrides, source }: LifecycleMapperOptions): LifecycleMapper {
+export function createLifecycleMapper (options: LifecycleMapperOptions): LifecycleMapper {
+  const { name, overrides, source, sequence: numbered = true } = options
   for (const [extension, value] of Object.entries(overrides)) assertExtension(extension, value)
   const byDefault = sourceOf(DEFAULT_SOURCE)
   const wanted = source === undefined ? byDefault : sourceOf(source)
@@ -52,7 +55,7 @@ export function createLifecycleMapper ({ name, overrides, source }: LifecycleMap
       subject: partitionkey,
       time: new Date(at).toISOString(),
       datacontenttype: 'application/json',
-      extensions: { partitionkey, sequence, ...overrides },
+      extensions: { partitionkey, ...(numbered && { sequence }), ...overrides },
       partitionKey: client.id,
       data: Buffer.from(JSON.stringify(dataOf(change)))
     }

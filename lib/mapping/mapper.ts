@@ -1,7 +1,7 @@
 /**
  * Publish -> CloudEvent, between access and the outbox. The default rule: the device is the source, the topic is the
  * subject; `events.rules` say otherwise for some topics. Whatever topic, client id and payload a device chooses, the
- * event is valid; the same publish and id give the same event. Pure but for the text of the last millisecond.
+ * event is valid; the same publish and id give the same event, but for the trace that it may begin. Pure but for that.
  */
 import { assertExtension, toAttributeString } from '../cloudevent/attributes.ts'
 import type { MbsError } from '../errors.ts'
@@ -9,9 +9,11 @@ import type { Event, ExtensionValue, Handling, Publish } from '../message.ts'
 import type { DecodedEvent } from '../cloudevent/decode.ts'
 import { isJson } from '../cloudevent/json-grammar.ts'
 import { isMediaType } from '../cloudevent/media-type.ts'
+import { parseTimestamp } from '../cloudevent/timestamp.ts'
 import { detectContentType } from './content-type.ts'
 import { readDeviceEvent } from './device-event.ts'
 import type { CompiledRule, EventRules, LeftOut } from './event-rules.ts'
+import { createPublishExtensions, DEFAULT_EXTENSIONS, keepExtensions, type ExtensionSwitches } from './extensions.ts'
 import { parseJson } from './json-value.ts'
 import { missingIn, outcomeOf, refusal, setAside, variablesOf } from './outcome.ts'
 import { pathSegment } from './path-segment.ts'
@@ -25,6 +27,8 @@ export interface MapperOptions {
   readonly name: string
   /** Extensions put on every event, over those of the rule (K_CE_OVERRIDES). */
   readonly overrides: Readonly<Record<string, string>>
+  /** Which extensions are set without being named by a rule. */
+  readonly extensions?: ExtensionSwitches
   /** What topics become; the default rule is behind them. */
   readonly rules?: EventRules
   /** Runs the transforms of rules; needed where one has any. */
@@ -61,20 +65,17 @@ export function createMapper (options: MapperOptions): Mapper {
   for (const [name, value] of Object.entries(overrides)) assertExtension(name, value)
   const hasOverrides = Object.keys(overrides).length > 0
   const timestamp = createTimestamp()
-  const { name, rules, transformer } = options
+  const { name, rules, transformer, extensions: on = DEFAULT_EXTENSIONS } = options
+  const publishExtensions = createPublishExtensions(on)
   const byDefault = (publish: Publish, id: string): Writable<Event> => {
     const clientId = publish.client.id
-    const partitionkey = toAttributeString(clientId)
-    const extensions: Record<string, ExtensionValue> = publish.retain
-      ? { partitionkey, mqttqos: publish.qos, mqttretain: true }
-      : { partitionkey, mqttqos: publish.qos }
     const event: Writable<Event> = {
       id,
       source: prefix + pathSegment(clientId),
       type: DEFAULT_TYPE,
       subject: toAttributeString(publish.topic),
       time: timestamp(publish.receivedAt),
-      extensions,
+      extensions: publishExtensions(publish),
       partitionKey: clientId,
       data: publish.payload
     }
@@ -98,14 +99,14 @@ export function createMapper (options: MapperOptions): Mapper {
     const invalid = wrong === undefined ? undefined : rule.deviceEvents?.invalid
     if (invalid === 'drop') return 'invalid'
     if (invalid === 'refuse') return refusal(rule, wrong?.detail ?? '')
-    applyRule(event, rule, input)
+    applyRule(event, rule, input, on)
     const own = made === undefined || 'reason' in made ? undefined : made
-    if (own !== undefined) takeOver(event, own)
+    if (own !== undefined) takeOver(event, own, rule, on)
     // Fields are those of the data: of an event that the device has made, of what stands in it.
     const fields = own === undefined ? json : once(() => parseJson(own.data))
     if (hasOverrides) Object.assign(event.extensions, overrides)
     const handling = handlingOf(rule, input)
-    if (handling !== undefined) event.handling = handling
+    if (handling !== undefined) event.handling = { ...event.handling, ...handling }
     if (invalid === 'deadLetter') return setAside(event, 'schema', wrong?.detail ?? '')
     const missing = rule.missing === 'deadLetter' ? missingIn(rule, input, own !== undefined) : undefined
     return rule.transform === undefined
@@ -142,8 +143,10 @@ export function createMapper (options: MapperOptions): Mapper {
 }
 
 /** Sets what a rule says; where it has no value, what the default rule says stays. */
-function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateInput): void {
-  const { templates, extensions, properties, transform } = rule
+function applyRule (
+  event: Writable<Event>, rule: CompiledRule, input: TemplateInput, on: ExtensionSwitches
+): void {
+  const { templates, extensions, properties, transform, expiryMs } = rule
   const type = templates.type?.render(input)
   if (type !== undefined) event.type = toAttributeString(type)
   event.source = templates.source?.render(input) ?? event.source
@@ -163,7 +166,12 @@ function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateI
   const own = event.extensions as Record<string, ExtensionValue>
   if (partitionKey !== undefined) {
     event.partitionKey = partitionKey
-    own['partitionkey'] = toAttributeString(partitionKey)
+    if (on.partitionkey) own['partitionkey'] = toAttributeString(partitionKey)
+  }
+  if (expiryMs !== undefined) {
+    const expiresAt = input.publish.receivedAt + expiryMs
+    event.handling = { ...event.handling, expiresAt }
+    if (on.expirytime) own['expirytime'] = new Date(expiresAt).toISOString()
   }
   if (properties?.extensions === true && input.properties !== undefined) {
     for (const [name, value] of extensionsOf(input.properties())) own[name] = value
@@ -179,14 +187,23 @@ function applyRule (event: Writable<Event>, rule: CompiledRule, input: TemplateI
  * Puts in force what a device says of its own event. Its partition key stays that of the rule, which no device can take
  * from another; so do extensions that the rule sets.
  */
-function takeOver (event: Writable<Event>, own: DecodedEvent): void {
-  const { extensions, time, ...attributes } = own
+function takeOver (event: Writable<Event>, own: DecodedEvent, rule: CompiledRule, on: ExtensionSwitches): void {
+  const { extensions: given, time, ...attributes } = own
+  const isRuled = (name: string): boolean => rule.extensions.some(([ruled]) => ruled === name)
+  const kept = keepExtensions(given, on, isRuled)
+  const set = { ...event.extensions }
+  if (kept['traceparent'] !== undefined && !isRuled('traceparent')) delete set['traceparent']
+  // It may have ended before the rule says that it does, and not later.
+  const expiresAt = parseTimestamp(given['expirytime'])
+  if (expiresAt !== undefined && expiresAt <= (event.handling?.expiresAt ?? Infinity)) {
+    event.handling = { ...event.handling, expiresAt }
+    if (!isRuled('expirytime')) delete set['expirytime']
+  }
+  // When it arrived is told beside when the device says that it happened; nobody changes what says so already [CE
+  // recordedtime].
+  if (on.recordedtime && time !== undefined) kept['recordedtime'] ??= event.time
   for (const name of ['subject', 'datacontenttype', 'dataschema'] as const) delete event[name]
-  // When it arrived is told beside when the device says that it happened [CE recordedtime].
-  const recorded = time === undefined ? {} : { recordedtime: event.time }
-  Object.assign(event, attributes, time !== undefined && { time }, {
-    extensions: { ...extensions, ...recorded, ...event.extensions }
-  })
+  Object.assign(event, attributes, time !== undefined && { time }, { extensions: { ...kept, ...set } })
   // In JSON the type goes without saying [CE-JSON 3.1]; in binary mode nothing does.
   if (own.datacontenttype === undefined && isJson(own.data)) event.datacontenttype = 'application/json'
 }

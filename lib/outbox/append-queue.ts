@@ -11,6 +11,8 @@ import type { Receipt } from './outbox.ts'
 /** One call of append, until it is settled. */
 export class Append {
   readonly event: Event
+  /** The event as it is stored: with a number, where it is given one. */
+  stored: Event
   readonly receipt: Receipt | undefined
   readonly storedAt = Date.now()
   readonly ticket: number
@@ -24,6 +26,7 @@ export class Append {
     reject: (error: MbsError) => void
   ) {
     this.event = event
+    this.stored = event
     this.receipt = receipt
     this.ticket = ticket
     this.resolve = resolve

@@ -1,7 +1,13 @@
-/** Finding blocks by the sequences that they hold. */
+/** Finding blocks by the sequences that they hold, and reading the events in them one after the other. */
+import type { StoredEvent } from '../message.ts'
+import { BlockReader } from './block.ts'
 import type { Database } from './database.ts'
-import { BLOCKS_END, blocksFrom, endOf, parseBlockKey, type BlockKey } from './keys.ts'
-import { firstKeys } from './scan.ts'
+import { blockKey, BLOCKS_END, blocksFrom, endOf, parseBlockKey, type BlockKey } from './keys.ts'
+import { firstKeys, readValues } from './scan.ts'
+
+/** Keys of blocks that are read at once; and about how many bytes of blocks are. */
+const KEYS_AT_ONCE = 64
+const BYTES_AT_ONCE = 1024 * 1024
 
 /** The block that holds a sequence, or the one before it where none does. */
 export async function blockAtOrBefore (database: Database, sequence: number): Promise<BlockKey | undefined> {
@@ -23,6 +29,34 @@ export async function blocksBehind (database: Database, sequence: number, count:
 /** The first block that begins at a sequence or behind it. */
 export async function blockBehind (database: Database, sequence: number): Promise<BlockKey | undefined> {
   return (await blocksBehind(database, sequence, 1))[0]
+}
+
+/** Visits the events of [from, to) that can be read, in order. @returns how many there were */
+export async function eachEvent (
+  database: Database, from: number, to: number, visit: (event: StoredEvent) => void
+): Promise<number> {
+  let count = 0
+  let start = (await blockAt(database, from))?.first ?? from
+  for (;;) {
+    const keys = await blocksBehind(database, start, KEYS_AT_ONCE)
+    let bytes = 0
+    const beyond = keys.findIndex((key, index) => (bytes += key.bytes) > BYTES_AT_ONCE && index > 0)
+    const some = beyond === -1 ? keys : keys.slice(0, beyond)
+    const values = await readValues(database, some.map(blockKey))
+    for (const [index, key] of some.entries()) {
+      const block = new BlockReader(key, values[index] ?? Buffer.alloc(0))
+      block.skipTo(from)
+      while (block.sequence < Math.min(block.end, to)) {
+        const event = block.next()
+        if (event === undefined) continue
+        visit(event)
+        count++
+      }
+    }
+    const last = some.at(-1)
+    if (last === undefined || endOf(last) >= to) return count
+    start = endOf(last)
+  }
 }
 
 function parseBlockKeys (keys: readonly Buffer[]): BlockKey[] {

@@ -16,6 +16,7 @@ import { blockKey, letterKey, MARKS_KEY, type ReceiptsKey } from './keys.ts'
 import { encodeMarks, type LogState, type StateChange } from './log-state.ts'
 import { MAPPING, type Receipt } from './outbox.ts'
 import { encodeReceipts, type ReceiptLog } from './receipt-log.ts'
+import type { Sequences } from './sequences.ts'
 
 /** Something to write that is not an append: a cursor, a trim, a dead letter. */
 export interface Write {
@@ -59,6 +60,8 @@ export interface CommittedBlock {
 export interface CommitterOptions {
   readonly state: LogState
   readonly receipts: ReceiptLog
+  /** Numbers the events of each source; undefined: nobody does. */
+  readonly sequences: Sequences | undefined
   readonly maxBytes: number
   readonly holdTimeoutMs: number
   /** Where it writes to, for messages. */
@@ -192,6 +195,8 @@ export class Committer {
     if (changes.length > 0) {
       operations.push({ type: 'put', key: MARKS_KEY, value: encodeMarks(this.#state, changes, appends.length, bytes) })
     }
+    const trimmed = changes.reduce((most, { first = 0 }) => Math.max(most, first), 0)
+    operations.push(...this.#options.sequences?.operations(trimmed, this.#state.next + appends.length) ?? [])
     const sync = appends.length > 0 || writes.some((write) => write.sync)
     return { operations, sync, appends, writes, ...block }
   }
@@ -213,6 +218,7 @@ export class Committer {
         this.#writer.undo()
         break
       }
+      this.#options.sequences?.take(this.#state.next + taken.length)
       taken.push(append)
       this.#queue.shift()
     }
@@ -222,13 +228,14 @@ export class Committer {
 
   /** Adds an append to the block writer. One that can never be stored is rejected: it must not stop the others. */
   #encode (append: Append): boolean {
-    const { maxBytes } = this.#options
+    const { maxBytes, sequences } = this.#options
     try {
       if (append.event.handling?.aside !== undefined && this.#state.letterBytes > ASIDE_SHARE * maxBytes) {
         append.reject(createError('MBS_ERR_OUTBOX_DEAD_LETTERS', { bytes: this.#state.letterBytes }))
         return false
       }
-      const bytes = this.#writer.add(append.storedAt, append.event) + BLOCK_OVERHEAD_BYTES
+      append.stored = sequences?.give(append.event) ?? append.event
+      const bytes = this.#writer.add(append.storedAt, append.stored) + BLOCK_OVERHEAD_BYTES
       if (bytes <= maxBytes) return true
       this.#writer.undo()
       append.reject(createError('MBS_ERR_OUTBOX_TOO_LARGE', { bytes, maxBytes }))
@@ -297,6 +304,7 @@ export class Committer {
     this.#state.grow(appends.length, bytes)
     if (receipts !== undefined) this.#options.receipts.wrote(receipts)
     if (letters !== undefined) this.#state.apply(letters)
+    this.#options.sequences?.wrote()
     for (const { change } of writes) {
       if (change !== undefined) this.#state.apply(change)
     }
@@ -351,6 +359,6 @@ function asideLetter (stored: StoredEvent, { reason, detail }: Aside): DeadLette
   return { stored, sink: MAPPING, reason, attempts: 0, code: 422, destination: MAPPING, data, diedAt: stored.storedAt }
 }
 
-function storedEvent (sequence: number, { storedAt, event }: Append): StoredEvent {
-  return { sequence, storedAt, event }
+function storedEvent (sequence: number, { storedAt, stored }: Append): StoredEvent {
+  return { sequence, storedAt, event: stored }
 }

@@ -5,7 +5,9 @@
  *   D sequence sink name   dead letter; no name: that of the sink `default`
  *   E first offset count bytes checksum   block of events; all that is asked about a block stands in its key
  *   M                      marks (log-state.ts)
+ *   N                      how far the counters of sources are saved (counter-log.ts)
  *   R first count receipts checksum   receipts of the publishes of one block
+ *   S number               some of the counters of sources
  */
 import { crc32 } from 'node:zlib'
 import type { LetterId } from '../message.ts'
@@ -14,7 +16,9 @@ const CURSOR = 0x43
 const LETTER = 0x44
 const BLOCK = 0x45
 const MARKS = 0x4d
+const COUNTERS_MARK = 0x4e
 const RECEIPTS = 0x52
+const COUNTERS = 0x53
 
 /** Length of a block's key in bytes. */
 export const BLOCK_KEY_BYTES = 29
@@ -105,6 +109,19 @@ export function cursorKey (sink: string): Buffer {
 export const CURSORS = { gte: Buffer.of(CURSOR), lt: Buffer.of(CURSOR + 1) } as const
 
 export const MARKS_KEY = Buffer.of(MARKS)
+
+export const COUNTERS_MARK_KEY = Buffer.of(COUNTERS_MARK)
+
+export function countersKey (number: number): Buffer {
+  return numbered(COUNTERS, number)
+}
+
+/** The number of the counters with this key. */
+export function parseCountersKey (key: Buffer): number {
+  return readU64(key, 1)
+}
+
+export const COUNTERS_ALL = { gte: Buffer.of(COUNTERS), lt: Buffer.of(COUNTERS + 1) } as const
 
 /** What the key of a block's receipts says. */
 export interface ReceiptsKey {

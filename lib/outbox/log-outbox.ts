@@ -13,7 +13,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { Access } from './access.ts'
 import { Committer, type CommittedBlock } from './committer.ts'
 import { decodeCursor, encodeCursor } from './cursor-record.ts'
-import type { Database, Evidence, OpenedDatabase, Store } from './database.ts'
+import type { BatchOperation, Database, Evidence, OpenedDatabase, Store } from './database.ts'
 import { DeadLetterStore } from './dead-letter-store.ts'
 import { cursorKey, MARKS_KEY } from './keys.ts'
 import { LogReader } from './log-reader.ts'
@@ -23,12 +23,14 @@ import type { CursorState, Outbox, OutboxStats, OutboxStatus, Page, PageLimit, R
 import { ReceiptLog } from './receipt-log.ts'
 import { survey, type Survey } from './recovery.ts'
 import { isDamage } from './scan.ts'
+import { Sequences } from './sequences.ts'
 import { TailCache } from './tail-cache.ts'
 import { findTrimPoint, nextTrim } from './trim.ts'
 import { Waiters } from './waiters.ts'
 
 export type OutboxTelemetry = Pick<Telemetry,
-  'outboxOpened' | 'outboxFailed' | 'outboxRecovered' | 'outboxFull' | 'eventsLost' | 'publishHeld' | 'unexpected'>
+  'outboxOpened' | 'outboxFailed' | 'outboxRecovered' | 'outboxFull' | 'eventsLost' | 'publishHeld' | 'sequenceForgotten' |
+  'unexpected'>
 
 export interface OutboxOptions {
   /** Events and dead letters together; an append that would pass it waits. */
@@ -42,6 +44,11 @@ export interface OutboxOptions {
   /** The time until a failed disk is tried again; doubles with each try up to the longest. */
   readonly reopenMinMs: number
   readonly reopenMaxMs: number
+  /**
+   * Numbers the events of each source (`sequences.ts`), for so many sources, and saves how far it came after so many
+   * events at the latest. Nothing is numbered unless given.
+   */
+  readonly sequences?: { readonly limit: number, readonly unsavedEvents: number }
   readonly telemetry: OutboxTelemetry
 }
 
@@ -53,6 +60,7 @@ export class LogOutbox implements Outbox {
   readonly #lostLetters = new Losses()
   readonly #waiters = new Waiters()
   readonly #receipts: ReceiptLog
+  readonly #sequences: Sequences
   readonly #tail: TailCache
   readonly #access: Access
   readonly #committer: Committer
@@ -73,6 +81,11 @@ export class LogOutbox implements Outbox {
     const { telemetry, maxBytes, holdTimeoutMs } = options
     const location = store.location
     this.#receipts = new ReceiptLog(options.receiptLimit)
+    this.#sequences = new Sequences({
+      ...options.sequences ?? { limit: Infinity, unsavedEvents: Infinity },
+      on: options.sequences !== undefined,
+      onForgotten: (reason) => { telemetry.sequenceForgotten(reason) }
+    })
     this.#tail = new TailCache(options.tailCacheBytes)
     this.#access = new Access({ minMs: options.reopenMinMs, maxMs: options.reopenMaxMs }, (error) => {
       telemetry.unexpected(error, 'reading the outbox')
@@ -80,6 +93,7 @@ export class LogOutbox implements Outbox {
     this.#committer = new Committer({
       state: this.#state,
       receipts: this.#receipts,
+      sequences: options.sequences === undefined ? undefined : this.#sequences,
       maxBytes,
       holdTimeoutMs,
       location,
@@ -147,7 +161,9 @@ export class LogOutbox implements Outbox {
       const found = await survey(database, { next, walFirst, recount: repaired !== undefined })
       Object.assign(this.#state, found.state)
       this.#receipts.load(found.receiptKeys)
-      await database.batch([{ type: 'put', key: MARKS_KEY, value: encodeMarks(this.#state, [], 0, 0) }], { sync: true })
+      const counters = await this.#sequences.load(database, found.state, repaired !== undefined)
+      await database.batch([this.#marks(), ...counters], { sync: true })
+      this.#sequences.wrote()
       for (const { from, to } of found.missing) this.#losses.add(from, to)
       this.#trimmed = 0
       this.#tail.clear()
@@ -177,8 +193,11 @@ export class LogOutbox implements Outbox {
     this.#database = undefined
     if (database === undefined) return
     try {
+      // After a write that failed, what is numbered is not what is stored.
+      const isNumbering = this.#options.sequences !== undefined && !this.#failing
+      const counters = isNumbering ? this.#sequences.closing(this.#state.next) : []
       // Synced, so that the cursors saved before it are on disk as well.
-      await database.batch([{ type: 'put', key: MARKS_KEY, value: encodeMarks(this.#state, [], 0, 0) }], { sync: true })
+      await database.batch([this.#marks(), ...counters], { sync: true })
       await database.close()
       await this.#store.closed(this.#state.next)
     } catch (error) {
@@ -186,6 +205,10 @@ export class LogOutbox implements Outbox {
       this.#options.telemetry.unexpected(error, 'closing the outbox')
       await database.close().catch(() => {})
     }
+  }
+
+  #marks (): BatchOperation {
+    return { type: 'put', key: MARKS_KEY, value: encodeMarks(this.#state, [], 0, 0) }
   }
 
   // ---- failing and recovering --------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ export function createMetrics () {
     unread: 0,
     held: 0,
     notKept: 0,
+    sequencesForgotten: { limit: 0, damage: 0 },
     retainedRefused: 0,
     throttled: { messages: 0, bytes: 0 },
     lost: 0,
@@ -184,6 +185,9 @@ export function createMetrics () {
     (set) => { set(metrics.notKept) })
   collected('counter', 'retained_refused_total', 'Messages forwarded and not retained because there is no room. Their events are stored.',
     [], (set) => { set(metrics.retainedRefused) })
+  collected('counter', 'sequences_forgotten_total',
+    'Times that sources lost the count of their `sequence`, and begin again at 1: `limit` one for which there was no room, `damage` those of a damaged file.',
+    ['reason'], (set) => { for (const reason of ['limit', 'damage'] as const) set(metrics.sequencesForgotten[reason], { reason }) })
   collected('counter', 'store_failures_total', 'Times that the outbox could not write.', [], (set) => { set(metrics.storeFailures) })
   collected('counter', 'lost_events_total', 'Stored events that cannot be read any more because of damaged files.', [],
     (set) => { set(metrics.lost) })

@@ -300,6 +300,16 @@ export class Telemetry extends SinkTelemetry {
     })
   }
 
+  /** Whose numbers are not known any more begins again at 1. @param reason why they are not */
+  sequenceForgotten (reason: 'limit' | 'damage'): void {
+    this.metrics.sequencesForgotten[reason]++
+    this.repeated(`sequence ${reason}`, (suppressed) => {
+      this.log.warn({ reason, suppressed }, reason === 'limit'
+        ? 'more sources than limits.sequenceSources: the sequence of one begins again'
+        : 'saved sequences are damaged: those of some sources begin again')
+    })
+  }
+
   publishHeld (): void {
     this.metrics.held++
   }

@@ -1,11 +1,13 @@
 /**
  * Random actions against the outbox and a small model of it: appends, reads, cursors, trims, dead letters, failing
- * writes, crashes (a copy of the files as they are) and restarts. The seed is printed; MBS_TEST_SEED repeats a run.
+ * writes, crashes (a copy of the files as they are) and restarts, with and without numbers for the events of each
+ * source. The seed is printed; MBS_TEST_SEED repeats a run.
  */
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { DiskStore } from '../../lib/outbox/disk-store.ts'
 import { LogOutbox } from '../../lib/outbox/log-outbox.ts'
+import type { StoredEvent } from '../../lib/message.ts'
 import type { Receipt } from '../../lib/outbox/outbox.ts'
 import { FaultyStore } from '../support/outbox-faulty-store.ts'
 import { ALL, eventOf, idOf, letterOf, outboxOptions, receiptOf, RecordedTelemetry } from '../support/outbox-fixtures.ts'
@@ -15,6 +17,8 @@ import { seededRandom } from '../support/random.ts'
 const ROUNDS = 4
 const ACTIONS = 120
 const RECEIPT_LIMIT = 40
+/** A sequence that a device has given, and that looks like one of the outbox. */
+const OWN_SEQUENCE = '0000000000777777'
 
 /** What must be there, and what may be. */
 class Model {
@@ -26,6 +30,10 @@ class Model {
   readonly letters = new Map<number, number>()
   cursor = 0
   numbers = 0
+  /** What was ever read, refused or not, by its place: the source and the sequence. */
+  readonly read = new Map<number, { readonly source: string, readonly sequence: unknown, readonly isNumbered: boolean }>()
+  /** Numbers that were appended while nothing was numbered. */
+  readonly unnumbered = new Set<number>()
 }
 
 class Run {
@@ -34,6 +42,7 @@ class Run {
   readonly #random: () => number
   readonly #directory: string
   #generation = 0
+  #numbers = true
   #store!: FaultyStore
   #telemetry!: RecordedTelemetry
   #outbox!: LogOutbox
@@ -59,6 +68,7 @@ class Run {
       telemetry: this.#telemetry,
       tailCacheBytes: this.#below(2) * 20_000,
       receiptLimit: RECEIPT_LIMIT,
+      ...(this.#numbers && { sequences: { limit: 1000, unsavedEvents: 1 + this.#below(100) } }),
       reopenMinMs: 1,
       reopenMaxMs: 2
     })
@@ -98,6 +108,7 @@ class Run {
       for (const stored of page.events) {
         if (stored.sequence <= sequence) this.#t.fail(`sequence ${stored.sequence} behind ${sequence}`)
         sequence = stored.sequence
+        this.#note(stored)
         ids.push(stored.event.id)
       }
       lost += page.lost
@@ -113,6 +124,32 @@ class Run {
     this.#t.equal(this.#outbox.stats().deadLetters, model.letters.size)
     const saved = await this.#outbox.loadCursor('main')
     this.#t.equal(saved?.lowest ?? 0, model.cursor, 'the cursor')
+    this.#checkSequences()
+  }
+
+  #note ({ sequence: at, event: { id, source, extensions, handling } }: StoredEvent): void {
+    const { sequence } = extensions
+    const number = Number(id.slice('event-'.length))
+    const isOwn = number % 17 === 0
+    if (isOwn) this.#t.equal(sequence, OWN_SEQUENCE, 'a sequence of its own stays')
+    const isNumbered = !isOwn && handling?.aside === undefined && !this.model.unnumbered.has(number)
+    const known = this.model.read.get(at)
+    if (known !== undefined) this.#t.equal(sequence, known.sequence, 'a number never changes')
+    this.model.read.set(at, { source, sequence, isNumbered })
+  }
+
+  /** The numbers of each source are 1 to n, also of what has been trimmed or refused and stored all the same. */
+  #checkSequences (): void {
+    const bySource = new Map<string, unknown[]>()
+    for (const [, { source, sequence, isNumbered }] of [...this.model.read].sort(([one], [other]) => one - other)) {
+      const numbers = bySource.get(source) ?? []
+      if (isNumbered) numbers.push(sequence)
+      bySource.set(source, numbers)
+    }
+    for (const [source, numbers] of bySource) {
+      const expected = numbers.map((_, index) => String(index + 1).padStart(16, '0'))
+      this.#t.same(numbers, expected, `the sequences of ${source}`)
+    }
   }
 
   async #append (): Promise<void> {
@@ -122,8 +159,14 @@ class Run {
       const number = ++model.numbers
       const receipt = receiptOf(number)
       const data = Buffer.alloc(this.#below(this.#random() < 0.05 ? 200_000 : 300), number)
+      if (!this.#numbers) model.unnumbered.add(number)
+      const event = eventOf(number, {
+        data,
+        ...(number % 17 === 0 && { extensions: { sequence: OWN_SEQUENCE } }),
+        ...(number % 13 === 0 && { handling: { aside: { reason: 'missing', detail: 'a field' } } })
+      })
       try {
-        await this.#outbox.append(eventOf(number, { data }), receipt)
+        await this.#outbox.append(event, receipt)
         model.acknowledged.push(`event-${number}`)
         model.receipts.push(receipt)
       } catch {
@@ -138,6 +181,7 @@ class Run {
     const { model } = this
     const page = await this.#outbox.read(Math.max(1, model.cursor), { events: 1 + this.#below(50), bytes: ALL.bytes })
     const before = page.next
+    for (const stored of page.events) this.#note(stored)
     await this.#outbox.saveCursor('main', { lowest: before, beyond: new Uint8Array(0) })
     await this.#outbox.trim(before)
     model.cursor = before
@@ -175,6 +219,7 @@ class Run {
 
   async #restart (): Promise<void> {
     await this.close()
+    this.#numbers = this.#random() < 0.7
     await this.open()
   }
 
@@ -192,6 +237,7 @@ class Run {
       this.model.receipts.pop()
     }
     await this.close()
+    this.#numbers = this.#random() < 0.7
     await this.open()
   }
 }

@@ -88,6 +88,7 @@ export class RecordedTelemetry implements OutboxTelemetry {
   readonly failures: MbsError[] = []
   readonly losses: Array<{ count: number, reason: string }> = []
   readonly unexpectedErrors: unknown[] = []
+  readonly forgotten: string[] = []
   recovered = 0
   full = 0
   held = 0
@@ -97,6 +98,7 @@ export class RecordedTelemetry implements OutboxTelemetry {
   outboxFailed (error: MbsError): void { this.failures.push(error) }
   outboxFull (): void { this.full++ }
   publishHeld (): void { this.held++ }
+  sequenceForgotten (reason: string): void { this.forgotten.push(reason) }
   eventsLost (count: number, reason: string): void { this.losses.push({ count, reason }) }
   unexpected (error: unknown): void { this.unexpectedErrors.push(error) }
 

@@ -52,7 +52,24 @@ test('without anything given, everything has its default and nothing is warned a
       checkpoint: 1000,
       deadLetterKeep: 10_000
     },
-    events: { rules: [], transformTimeout: 250, presets: [], overrides: { extensions: {} } },
+    events: {
+      rules: [],
+      transformTimeout: 250,
+      presets: [],
+      extensions: {
+        partitionkey: true,
+        mqttqos: true,
+        mqttretain: true,
+        recordedtime: true,
+        expirytime: true,
+        sampledrate: true,
+        sequence: false,
+        traceparent: false,
+        authtype: false,
+        authid: false
+      },
+      overrides: { extensions: {} }
+    },
     http: { host: '127.0.0.1', port: 8080 },
     reload: { every: 2000 },
     log: { level: 'info', format: 'auto' }
