@@ -84,6 +84,52 @@ export function outboxContract (name: string, create: OutboxFactory): void {
     t.equal((await outbox.read(1, ALL)).events.length, 1)
   })
 
+  void test(`${name}: numbers the events of each source from 1 on, where it is asked to`, async (t) => {
+    for (const tailCacheBytes of [8 * 1024 * 1024, 0]) {
+      const outbox = await opened(t, { tailCacheBytes, maxBytes: 50_000, sequences: { limit: 100, unsavedEvents: 10 } })
+      const given = { device: '0000000000000007', other: 'seven' }
+      const aside = { aside: { reason: 'missing', detail: 'a field' } } as const
+      const events = [
+        eventOf(1, { source: '/a' }),
+        eventOf(2, { source: '/b', extensions: {} }),
+        eventOf(3, { source: '/a', data: Buffer.alloc(60_000) }),
+        eventOf(4, { source: '/a', extensions: { bad: 1n as unknown as number } }),
+        eventOf(5, { source: '/a', extensions: { sequence: given.device } }),
+        eventOf(6, { source: '/a', extensions: { sequence: given.other } }),
+        eventOf(7, { source: '/a', handling: aside }),
+        eventOf(8, { source: '/a', handling: { ack: 'received' } })
+      ]
+      await Promise.allSettled(events.map((event) => outbox.append(event)))
+      await outbox.append(events[0]!)
+      t.same(events[0]!.extensions, { mqttqos: 1 }, 'what was handed in is not changed')
+      const { events: stored } = await outbox.read(1, ALL)
+      t.same(stored.map(({ event: { id, extensions } }) => [id, extensions['sequence']]), [
+        ['event-1', '0000000000000001'], ['event-2', '0000000000000001'], ['event-5', given.device], ['event-6', given.other],
+        ['event-7', undefined], ['event-8', '0000000000000002'], ['event-1', '0000000000000003']
+      ], 'one that is refused takes no number, nor does one that has a sequence or is set aside')
+      t.same(stored.at(-2)!.event.handling, { ack: 'received' })
+      t.same((await outbox.readMany([2]))[0]!.event.extensions, { sequence: '0000000000000001' })
+      await outbox.trim(100)
+      await outbox.append(eventOf(9, { source: '/a' }))
+      t.equal((await outbox.read(1, ALL)).events[0]!.event.extensions['sequence'], '0000000000000004', 'behind a trim')
+      await outbox.close()
+    }
+    const without = await opened(t)
+    await without.append(eventOf(1))
+    t.notOk('sequence' in (await without.read(1, ALL)).events[0]!.event.extensions)
+  })
+
+  void test(`${name}: an event that waits for room gets the number of the place that it takes`, async (t) => {
+    const outbox = await opened(t, { maxBytes: 2500, holdTimeoutMs: 20, sequences: { limit: 100, unsavedEvents: 1000 } })
+    const append = (number: number, bytes: number) => outbox.append(eventOf(number, { source: '/a', data: Buffer.alloc(bytes) }))
+    const results = await Promise.allSettled([append(1, 900), append(2, 900), append(3, 900), append(4, 900)])
+    t.same(results.map(({ status }) => status), ['fulfilled', 'fulfilled', 'rejected', 'rejected'])
+    await append(5, 0)
+    const { events } = await outbox.read(1, ALL)
+    t.same(events.map(({ event: { id, extensions } }) => [id, Number(extensions['sequence'])]),
+      [['event-1', 1], ['event-2', 2], ['event-5', 3]])
+  })
+
   for (const [where, tailCacheBytes] of [['from memory', 8 * 1024 * 1024], ['from the store', 0]] as const) {
     void test(`${name}: reads pages ${where} that end before a bound is passed, and hold one event at least`, async (t) => {
       const outbox = await opened(t, { tailCacheBytes })

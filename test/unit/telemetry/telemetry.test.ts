@@ -305,6 +305,11 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.publishHeld(),
     metrics: { held_total: 1 }
   },
+  sequenceForgotten: {
+    call: (telemetry) => telemetry.sequenceForgotten('limit'),
+    log: { level: 'warn', msg: /limits\.sequenceSources/, reason: 'limit' },
+    metrics: { 'sequences_forgotten_total{reason="limit"}': 1, 'sequences_forgotten_total{reason="damage"}': 0 }
+  },
   sinkMissing: {
     call: (telemetry) => telemetry.sinkMissing(),
     log: { level: 'warn', msg: /no sink/ },
