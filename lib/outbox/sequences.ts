@@ -8,13 +8,15 @@
  * read again from what is stored. Where files are damaged, numbers are passed over rather than given twice.
  */
 import { createHash } from 'node:crypto'
-import type { Event, StoredEvent } from '../message.ts'
+import type { Event, ExtensionValue, StoredEvent } from '../message.ts'
 import { eachEvent } from './blocks.ts'
 import { CounterLog } from './counter-log.ts'
 import { Counters, type Counter } from './counters.ts'
 import type { BatchOperation, Database } from './database.ts'
 
 const DIGITS = 16
+/** What stands before a number of so many digits. */
+const ZEROS = Array.from({ length: DIGITS }, (_, digits) => '0'.repeat(DIGITS - digits))
 const GIVEN = /^\d{16}$/
 
 /** A longer source is known by its hash: what a device chooses must not take up the memory. */
@@ -81,17 +83,22 @@ export class Sequences {
     return on ? [] : this.#log.operations(next, on, all, counters.size)
   }
 
-  /** The event as it is to be stored. Its number counts when `take` is called; else the next call gives it again. */
+  /**
+   * The event as it is to be stored. Its number counts when `take` is called; the next call gives it again otherwise.
+   * One that has a sequence keeps it, and one that is set aside gets none.
+   */
   give (event: Event): Event {
     this.#given = undefined
     const { extensions, handling } = event
     const own = extensions['sequence']
-    if (own !== undefined) return looksGiven(own) ? { ...event, handling: { ...handling, ownSequence: true } } : event
-    if (handling?.aside !== undefined) return event
+    if (looksGiven(own)) return { ...event, handling: { ...handling, ownSequence: true } }
+    if (own !== undefined || handling?.aside !== undefined) return event
     const counter = this.#counters.of(keyOf(event.source))
     this.#given = counter
-    const sequence = String(counter.value + 1).padStart(DIGITS, '0')
-    return { ...event, extensions: { ...extensions, sequence } }
+    // On the path of every append: two spreads in one literal are measured to cost three times as much.
+    const numbered: Record<string, ExtensionValue> = Object.assign({}, extensions)
+    numbered['sequence'] = textOf(counter.value + 1)
+    return { ...event, extensions: numbered }
   }
 
   /** The event that was given its number last is in the block, at this place in the outbox. */
@@ -127,6 +134,11 @@ export class Sequences {
     if (handling?.ownSequence === true || handling?.aside !== undefined || !looksGiven(given)) return
     this.#counters.set(this.#counters.of(keyOf(source)), Number(given), at)
   }
+}
+
+function textOf (number: number): string {
+  const digits = String(number)
+  return (ZEROS[digits.length] ?? '') + digits
 }
 
 function looksGiven (sequence: unknown): boolean {

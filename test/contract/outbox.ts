@@ -104,7 +104,8 @@ export function outboxContract (name: string, create: OutboxFactory): void {
       t.same(events[0]!.extensions, { mqttqos: 1 }, 'what was handed in is not changed')
       const { events: stored } = await outbox.read(1, ALL)
       t.same(stored.map(({ event: { id, extensions } }) => [id, extensions['sequence']]), [
-        ['event-1', '0000000000000001'], ['event-2', '0000000000000001'], ['event-5', given.device], ['event-6', given.other],
+        ['event-1', '0000000000000001'], ['event-2', '0000000000000001'],
+        ['event-5', given.device], ['event-6', given.other],
         ['event-7', undefined], ['event-8', '0000000000000002'], ['event-1', '0000000000000003']
       ], 'one that is refused takes no number, nor does one that has a sequence or is set aside')
       t.same(stored.at(-2)!.event.handling, { ack: 'received' })
@@ -120,8 +121,9 @@ export function outboxContract (name: string, create: OutboxFactory): void {
   })
 
   void test(`${name}: an event that waits for room gets the number of the place that it takes`, async (t) => {
-    const outbox = await opened(t, { maxBytes: 2500, holdTimeoutMs: 20, sequences: { limit: 100, unsavedEvents: 1000 } })
-    const append = (number: number, bytes: number) => outbox.append(eventOf(number, { source: '/a', data: Buffer.alloc(bytes) }))
+    const outbox = await opened(t, { maxBytes: 2500, holdTimeoutMs: 20, sequences: { limit: 9, unsavedEvents: 1000 } })
+    const append = (number: number, bytes: number) =>
+      outbox.append(eventOf(number, { source: '/a', data: Buffer.alloc(bytes) }))
     const results = await Promise.allSettled([append(1, 900), append(2, 900), append(3, 900), append(4, 900)])
     t.same(results.map(({ status }) => status), ['fulfilled', 'fulfilled', 'rejected', 'rejected'])
     await append(5, 0)

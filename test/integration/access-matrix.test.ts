@@ -66,6 +66,7 @@ const source = createSource({
     },
     http: { port: 0 },
     sink: { kind: 'http', url: sink.url },
+    events: { extensions: { authtype: true, authid: true } },
     log: { level: 'silent' }
   }
 })
@@ -121,6 +122,15 @@ async function entryOf (device: RawMqtt<Duplex>, fields: Partial<IConnectPacket>
   return code === 0 ? 'in' : code as Entry
 }
 
+/** What the events of each kind of credentials say of who sent them [authcontext]. */
+const PRINCIPALS: Partial<Record<Credential, readonly [authtype: string, authid: string | undefined]>> = {
+  nothing: ['unauthenticated', undefined],
+  certificate: ['service_account', 'device-1'],
+  password: ['user', 'device-1'],
+  token: ['app_user', 'device-1'],
+  hookAllows: ['unknown', 'device-1']
+}
+
 type Way = readonly [Transport, Credential]
 const credentials = Object.keys(CREDENTIALS) as Credential[]
 const ways = TRANSPORTS.flatMap((transport) => credentials.map((credential): Way => [transport, credential]))
@@ -155,7 +165,11 @@ for (const [transport, credential] of ways) {
         device.publish({ topic, qos: action === 'publish' ? 1 : 2, messageId: 7 })
         const got = await Promise.race([device.next(answer).then(() => 'answered'), device.closed.then(() => 'closed')])
         t.equal(got, outcome.startsWith('closed') ? 'closed' : 'answered', does)
-        if (got === 'answered') await sink.waitFor(events + 1)
+        if (got === 'answered') {
+          await sink.waitFor(events + 1)
+          const request = sink.requests.at(-1)!
+          t.same([request.header('ce-authtype'), request.header('ce-authid')], PRINCIPALS[credential], `${does}: who it was`)
+        }
         t.equal(sink.requests.length, got === 'answered' ? events + 1 : events, `${does}: its events`)
       }
       device.socket.destroy()

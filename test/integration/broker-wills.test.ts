@@ -15,6 +15,19 @@ test('a will is an event when its connection breaks [MQTT-3.1.2-8]', async (t) =
   t.notOk('messageId' in (publishes[0] as object))
 })
 
+test('a will and a publish say how their device proved who it is', async (t) => {
+  const { outbox, publishes, port } = await startBroker(t, {
+    authenticate: async ({ clientId }) => ({ kind: 'accepted', identity: { clientId, method: 'jwt', username: 'alice' } })
+  })
+  const device = await RawMqtt.open(port, { will })
+  device.publish({ topic: 'a', qos: 1, messageId: 1 })
+  await device.next('puback')
+  device.abort()
+  await until(() => outbox.stored.length === 2)
+  const client = { id: 'device', method: 'jwt', username: 'alice' }
+  t.match(publishes, [{ will: false, client }, { will: true, client }])
+})
+
 test('a will reaches subscribers once it is stored', async (t) => {
   const { outbox, port } = await startBroker(t)
   const listening = await RawMqtt.open(port, { clientId: 'listening' })

@@ -31,7 +31,7 @@ class Model {
   cursor = 0
   numbers = 0
   /** What was ever read, refused or not, by its place: the source and the sequence. */
-  readonly read = new Map<number, { readonly source: string, readonly sequence: unknown, readonly isNumbered: boolean }>()
+  readonly read = new Map<number, { source: string, sequence: unknown, isNumbered: boolean }>()
   /** Numbers that were appended while nothing was numbered. */
   readonly unnumbered = new Set<number>()
 }

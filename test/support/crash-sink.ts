@@ -12,6 +12,8 @@ export interface Taken {
   readonly source: string
   readonly id: string
   readonly partitionKey: string
+  /** The extension `sequence`; undefined unless it is switched on. */
+  readonly sequence: unknown
   readonly body: string
 }
 
@@ -77,7 +79,11 @@ export class CrashSink {
     try {
       const event = HTTP.toEvent({ headers: request.headers, body: body.toString() }) as CloudEvent<unknown>
       this.taken.push({
-        source: event.source, id: event.id, partitionKey: String(event['partitionkey']), body: body.toString()
+        source: event.source,
+        id: event.id,
+        partitionKey: String(event['partitionkey']),
+        sequence: event['sequence'],
+        body: body.toString()
       })
     } catch (error) {
       this.invalid.push(String(error))

@@ -36,7 +36,8 @@ test('without anything given, everything has its default and nothing is warned a
       queuedBytes: 1_048_576,
       queuedBytesTotal: 268_435_456,
       retainedMessages: 10_000,
-      retainedBytes: 67_108_864
+      retainedBytes: 67_108_864,
+      sequenceSources: 100_000
     },
     outbox: { store: 'disk', maxBytes: 1_073_741_824, overflow: 'hold', holdTimeout: 30_000, receipts: 65_536 },
     sink: { kind: 'display', contentMode: 'auto', timeout: 60_000, headers: {}, keepAlive: 8000, socketMaxAge: 120_000 },

@@ -217,6 +217,21 @@ test('extensions have legal names that are not attributes, and texts as values',
   }
 })
 
+test('an id of who sent an event needs its kind', async (t) => {
+  const extensions = (value: object) => codes({ events: { extensions: value } })
+  t.strictSame(extensions({ authid: true }), ['events.extensions.authid'])
+  t.strictSame(extensions({ authid: true, authtype: true }), [])
+  t.strictSame(extensions({ authtype: true }), [])
+  t.strictSame(extensions({ authid: true, authtype: 'yes' }), ['events.extensions.authtype'], 'not judged by a mistake')
+})
+
+test('a time to live is a duration within bounds', async (t) => {
+  const expiry = (value: unknown) => codes({ events: { rules: [{ topic: 'a', expiry: value }] } })
+  t.strictSame(load({ events: { rules: [{ topic: 'a', expiry: 'PT1H' }] } }).config.events.rules[0]?.expiry, 3_600_000)
+  t.strictSame(expiry('P3660D'), [])
+  for (const value of ['PT0S', 'P3661D', '1h', 60]) t.strictSame(expiry(value), ['events.rules[0].expiry'], String(value))
+})
+
 test('a permission names someone, and its patterns are filters with placeholders that there are', async (t) => {
   const permissions = (...given: object[]) => codes({ access: { permissions: given } })
   t.strictSame(permissions(), [], 'an empty list allows nothing, and is one')

@@ -1,4 +1,4 @@
-/** The numbers of each source: over failures, restarts, crashes and damage. See also the contract and the model test. */
+/** The numbers of each source over failures, restarts, crashes and damage; see also the contract and the model test. */
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { blockAt } from '../../../lib/outbox/blocks.ts'
@@ -9,7 +9,7 @@ import { blockKey, COUNTERS_ALL, COUNTERS_MARK_KEY, countersKey } from '../../..
 import { LogOutbox, type OutboxOptions } from '../../../lib/outbox/log-outbox.ts'
 import { MemoryStore } from '../../../lib/outbox/memory-store.ts'
 import type { Outbox } from '../../../lib/outbox/outbox.ts'
-import { ALL, eventOf, outboxOptions, RecordedTelemetry } from '../../support/outbox-fixtures.ts'
+import { eventOf, outboxOptions, RecordedTelemetry } from '../../support/outbox-fixtures.ts'
 import { crashCopy } from '../../support/outbox-files.ts'
 import { FaultyStore } from '../../support/outbox-faulty-store.ts'
 
