@@ -67,7 +67,12 @@ test('map shows the rule, the event and the request', async (t) => {
     return { code: (await program.exited).code, stdout: program.stdout, stderr: program.stderr }
   }
   const own = JSON.stringify({ specversion: '1.0', id: '1', source: '/devices/d/x', type: 'own', data: { a: 1 } })
-  const [reading, left, dropped, made, forged, plain, binary, reserved, ...wrong] = await Promise.all([
+  const [
+    boiler, broken, order, reading, left, dropped, made, forged, plain, binary, reserved, ...wrong
+  ] = await Promise.all([
+    map('--config', CONFIG, '--topic', 'sites/north/boilers/b1', '--payload', '{"fahrenheit":70,"sensor":"s"}'),
+    map('--config', CONFIG, '--topic', 'sites/north/boilers/b1', '--payload', '{"fahrenheit":70}'),
+    map('--config', CONFIG, '--topic', 'orders/7', '--payload', '{"item":"x"}'),
     map('--config', CONFIG, '--topic', 'sites/north/devices/pump-7/telemetry', '--payload', '{"sensor":"t1","value":21.5}'),
     map('--config', CONFIG, '--topic', 'sites/north/devices/pump-7/telemetry', '--payload', '{"value":0}'),
     map('--config', CONFIG, '--topic', 'debug/x'),
@@ -85,6 +90,9 @@ test('map shows the rule, the event and the request', async (t) => {
     code: 0,
     stdout: /^Rule: events\.rules\[0\], sites\/\{site\}\/devices\/\{device\}\/telemetry\nEvent: \{[^]*"unit": "Cel"[^]*\nOrdered with: "pump-7"\nRequest: POST to the sink\n[^]* {2}ce-source: \/sites\/north\/devices\/pump-7\n[^]*\n {2}\{"sensor":"t1","value":21\.5\}\n$/
   })
+  t.match(boiler, { code: 0, stdout: /ce-subject: b1\n[^]*\n {2}\{"celsius":21\.1,"sensor":"s"\}\n$/ })
+  t.match(broken, { code: 1, stdout: /\nDead letter: schema: the data does not fit the schema: required "sensor" at the top\.\nEvent: / })
+  t.match(order, { code: 1, stdout: /\nDead letter: missing: subject has no value for \{payload\.number\}\.\nEvent: / })
   t.match(left, { code: 1, stdout: /^Rule: events\.rules\[0\].*\nNo event: its filter does not hold\.\n$/ })
   t.match(dropped, { code: 1, stdout: /\nNo event: the rule drops its topics\.\n$/ })
   t.match(made, { code: 0, stdout: /"type": "own"[^]*ce-source: \/devices\/d\/x\n[^]*\n {2}\{"a":1\}\n$/ })

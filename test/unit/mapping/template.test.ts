@@ -20,6 +20,20 @@ function render (text: string, fields: Partial<Publish> = {}, kind: TemplateKind
   return template.render({ publish: given, levels: given.topic.split('/'), name: 'gw', json })
 }
 
+test('the first placeholder that has no value, and no text behind a bar, is named as it is written', async (t) => {
+  for (const [text, expected] of [
+    ['{site}-{payload.a}-{username}', '{payload.a}'],
+    ['{payload.a|x}{rest}{payload["b c"]}', '{payload["b c"]}'],
+    ['{payload.a|}', undefined],
+    ['{site}', undefined],
+    ['fixed', undefined]
+  ] as const) {
+    const template = parseTemplate(text, captures, 'text') as Template
+    const given = publish({ topic: 'sites/north/a', payload: Buffer.from('{}') })
+    t.equal(template.missing({ publish: given, levels: given.topic.split('/'), name: 'gw', json: () => ({}) }), expected, text)
+  }
+})
+
 test('placeholders stand for what is known of a publish', async (t) => {
   const certificate = { cn: 'pump', sans: [{ type: 'URI', value: 'urn:a' }], fingerprint: 'ab' }
   const fields = {

@@ -248,12 +248,23 @@ const rules: Record<string, Rule> = {
       telemetry.publishLeftOut('filter')
       telemetry.publishLeftOut('filter')
       telemetry.publishLeftOut('invalid')
+      telemetry.publishLeftOut('schema')
     },
     metrics: {
       'publishes_left_out_total{reason="drop"}': 1,
       'publishes_left_out_total{reason="filter"}': 2,
-      'publishes_left_out_total{reason="invalid"}': 1
+      'publishes_left_out_total{reason="invalid"}': 1,
+      'publishes_left_out_total{reason="schema"}': 1
     }
+  },
+  transformStopped: {
+    call: (telemetry) => telemetry.transformStopped({ reason: 'SIGABRT' }),
+    log: { level: 'warn', msg: /^the process that evaluates transforms was replaced/, reason: 'SIGABRT' },
+    metrics: { transforms_stopped_total: 1 }
+  },
+  transformPaused: {
+    call: (telemetry) => telemetry.transformPaused({ whose: 'device', rule: 3, clientId: 'd', pauseMs: 1000 }),
+    log: { level: 'warn', msg: /^transforms take too long/, whose: 'device', rule: 3, clientId: 'd', pauseMs: 1000 }
   },
   deliveryDropped: {
     call: (telemetry) => telemetry.deliveryDropped(),
