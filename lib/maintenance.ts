@@ -8,19 +8,26 @@ import { Cursor } from './delivery/cursor.ts'
 import { createError } from './errors.ts'
 import type { DeadLetter, Event } from './message.ts'
 import type { Outbox } from './outbox/outbox.ts'
-import { createOutbox, outboxDirectory, SINK_NAME } from './parts.ts'
+import { createOutbox, outboxDirectory } from './parts.ts'
+import { sinkNames } from './sink-parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
 /** So many are read at a time. */
 const PAGE = { events: 256, bytes: 4 * 1024 * 1024 } as const
 
-export interface OutboxReport {
-  /** Where it lies. */
-  readonly directory: string
-  /** Events that the sink has not taken. */
+export interface SinkReport {
+  readonly name: string
+  /** Events that it has not taken; those that its filter leaves out among them, until it comes to them. */
   readonly waiting: number
   /** Milliseconds since the epoch at which the oldest of them was stored. */
   readonly oldestStoredAt: number | undefined
+}
+
+export interface OutboxReport {
+  /** Where it lies. */
+  readonly directory: string
+  /** How far each sink is. */
+  readonly sinks: readonly SinkReport[]
   readonly bytes: number
   readonly maxBytes: number
   readonly deadLetters: number
@@ -35,11 +42,15 @@ export interface OutboxReport {
 export async function readOutboxStatus (config: Config): Promise<OutboxReport> {
   return await withOutbox(config, async (outbox, lostEvents) => {
     const { bytes, maxBytes, nextSequence, deadLetters } = outbox.stats()
-    const cursor = new Cursor(await outbox.loadCursor(SINK_NAME))
-    const [oldest] = (await outbox.read(cursor.lowest, { events: 1, bytes: 1 })).events
-    const waiting = oldest === undefined ? 0 : nextSequence - oldest.sequence - cursor.beyond
+    const sinks: SinkReport[] = []
+    for (const name of sinkNames(config)) {
+      const cursor = new Cursor(await outbox.loadCursor(name))
+      const [oldest] = (await outbox.read(cursor.lowest, { events: 1, bytes: 1 })).events
+      const waiting = oldest === undefined ? 0 : nextSequence - oldest.sequence - cursor.beyond
+      sinks.push({ name, waiting, oldestStoredAt: oldest?.storedAt })
+    }
     const directory = outboxDirectory(config)
-    return { directory, waiting, oldestStoredAt: oldest?.storedAt, bytes, maxBytes, deadLetters, lostEvents }
+    return { directory, sinks, bytes, maxBytes, deadLetters, lostEvents }
   })
 }
 
@@ -63,7 +74,7 @@ export async function requeueDeadLetters (config: Config, sequences?: ReadonlySe
       const { sequence } = letter.stored
       if (sequences !== undefined && !sequences.has(sequence)) continue
       // Stored again before the letter goes: a crash in between leaves both, and never neither.
-      await outbox.append(requeued(letter, [SINK_NAME]))
+      await outbox.append(requeued(letter, sinkNames(config)))
       await outbox.deleteDeadLetters([{ sequence, sink: letter.sink }])
       count++
     }

@@ -15,7 +15,6 @@ import { createTransformer, type TransformerOptions } from './mapping/transforme
 import { createDiskOutbox } from './outbox/disk.ts'
 import { createMemoryOutbox } from './outbox/memory.ts'
 import type { Outbox } from './outbox/outbox.ts'
-import { createDisplaySink } from './sink/display-sink.ts'
 import { createHttpSink } from './sink/http-sink.ts'
 import type { Sink } from './sink/sink.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
@@ -23,7 +22,7 @@ import { VERSION } from './version.ts'
 
 /** The names of the sinks: of their cursors on disk, and labels of their metrics. */
 export const SINK_NAME = 'default'
-const DEAD_LETTER_SINK_NAME = 'dead-letters'
+export const DEAD_LETTER_SINK_NAME = 'dead-letters'
 
 /** Life-cycle events that wait while the outbox holds take no more: thousands of them. */
 const MAX_WAITING_LIFECYCLE_BYTES = 16 * 1024 * 1024
@@ -127,31 +126,16 @@ export function transportOf (listener: ListenerConfig, all: readonly ListenerCon
   }
 }
 
-/** Undefined: events wait until there is a sink. */
-export function createSink ({ sink, delivery }: Config, telemetry: Telemetry): Sink | undefined {
-  if (sink.kind === 'display') return createDisplaySink({ name: SINK_NAME, stream: process.stdout })
-  if (sink.url === undefined) return undefined
-  const target = { ...sink, url: sink.url, ca: [...readCa(sink.ca), ...caTexts(sink)] }
-  return httpSink(SINK_NAME, target, sink, delivery.concurrency, telemetry)
-}
-
-export function caTexts ({ caText }: Config['sink']): string[] {
+export function caTexts ({ caText }: { readonly caText?: string }): string[] {
   return caText === undefined ? [] : [caText]
-}
-
-/** One connection: dead letters are few and sent one after the other. */
-export function createDeadLetterSink (
-  { sink, delivery: { deadLetterSink } }: Config, telemetry: Telemetry
-): Sink | undefined {
-  if (deadLetterSink === undefined) return undefined
-  return httpSink(DEAD_LETTER_SINK_NAME, { ...deadLetterSink, ca: readCa(deadLetterSink.ca) }, sink, 1, telemetry)
 }
 
 /** Where a sink is, and what it is told about who sends. */
 type Target = Pick<Config['sink'], 'headers' | 'auth' | 'tls'> & { readonly url: string, readonly ca: readonly string[] }
 
-function httpSink (
-  name: string, { url, ca, headers, auth, tls }: Target, settings: Config['sink'], connections: number, telemetry: Telemetry
+/** @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
+export function httpSink (
+  name: string, { url, ca, headers, auth, tls }: Target, settings: Config['sink'] | Config['sinks'][number], connections: number, telemetry: Telemetry
 ): Sink {
   return createHttpSink({
     name,

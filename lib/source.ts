@@ -25,11 +25,10 @@ import { Listener } from './listener/listener.ts'
 import { reservedTopics } from './mapping/event-rules.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
-  caTexts, createDeadLetterSink, createEventMapper, createLifecycle, createOutbox, createSink, readCa, SINK_NAME,
-  transportOf, type EventMapper
+  createEventMapper, createLifecycle, createOutbox, readCa, transportOf, type EventMapper
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
-import type { Sink } from './sink/sink.ts'
+import { createSinks, type SinkParts, type Target } from './sink-parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 import { VERSION } from './version.ts'
 
@@ -69,8 +68,7 @@ export class Source {
   readonly #access: Access
   readonly #outbox: Outbox
   readonly #reloader: Reloader
-  readonly #sink: Sink | undefined
-  readonly #deadLetterSink: Sink | undefined
+  readonly #sinks: SinkParts
   readonly #inflight: InflightBytes
   readonly #lifecycle: LifecycleEvents | undefined
   #deliveries: Deliveries | undefined
@@ -95,8 +93,7 @@ export class Source {
       telemetry: this.#telemetry
     })
     this.#permissions = createPermissions(readPermissions(config))
-    this.#sink = createSink(config, this.#telemetry)
-    this.#deadLetterSink = createDeadLetterSink(config, this.#telemetry)
+    this.#sinks = createSinks(config, this.#telemetry)
     this.#inflight = new InflightBytes(config.limits.inflightBytes)
     this.#outbox = createOutbox(config, this.#telemetry)
     this.#lifecycle = createLifecycle(config, this.#outbox, this.#telemetry)
@@ -194,35 +191,14 @@ export class Source {
   }
 
   async #startDelivery (): Promise<void> {
-    const { delivery } = this.config
-    const sink = this.#sink
-    if (sink !== undefined) {
-      await this.#watchCa(sink, this.config.sink.ca, caTexts(this.config.sink))
-      await this.#watchCa(this.#deadLetterSink, delivery.deadLetterSink?.ca, [])
-      this.#telemetry.sinkConfigured({ sink: sink.name, destination: sink.destination })
-    } else {
-      this.#telemetry.sinkMissing()
+    const { deliveries, awaited, mapping, targets } = this.#sinks
+    for (const target of targets) await this.#readFilesOf(target)
+    for (const { sink: { name, destination } } of deliveries) {
+      this.#telemetry.sinkConfigured({ sink: name, destination })
     }
-    for (const each of [sink, this.#deadLetterSink]) await this.#readSinkFiles(each)
-    const settings = {
-      ...(this.#deadLetterSink === undefined ? {} : { deadLetterSink: this.#deadLetterSink }),
-      concurrency: delivery.concurrency,
-      retry: delivery.retry,
-      backoffPolicy: delivery.backoffPolicy,
-      backoffDelayMs: delivery.backoffDelay,
-      backoffMaxMs: delivery.backoffMax,
-      retryAfterMaxMs: delivery.retryAfterMax,
-      checkpointMs: delivery.checkpoint,
-      deadLetterKeep: delivery.deadLetterKeep,
-      supersede: this.config.events.rules.some(({ supersede }) => supersede !== undefined),
-      sampledrate: this.config.events.extensions.sampledrate
-    }
+    if (awaited.length > 0) this.#telemetry.sinkMissing()
     this.#deliveries = new Deliveries({
-      outbox: this.#outbox,
-      sinks: sink === undefined ? [] : [{ ...settings, sink }],
-      awaited: sink === undefined ? [SINK_NAME] : [],
-      mappingDeadLetters: settings,
-      telemetry: this.#telemetry
+      outbox: this.#outbox, sinks: deliveries, awaited, mappingDeadLetters: mapping, telemetry: this.#telemetry
     })
     await this.#deliveries.start()
   }
@@ -316,21 +292,18 @@ export class Source {
     })
   }
 
-  /** @param more PEM texts that it trusts beside the file */
-  async #watchCa (sink: Sink | undefined, file: string | undefined, more: readonly string[]): Promise<void> {
-    if (file === undefined || sink?.trust === undefined) return
-    await this.#reloader.add({
-      kind: 'sink-ca',
-      what: `CA file of the sink ${sink.name}`,
-      files: [file],
-      reload: async () => { sink.trust?.([await readFile(file, 'utf8'), ...more]) }
-    })
-    sink.trust([...readCa(file), ...more]) // it may have changed since the sink was made
-  }
-
-  /** Reads what a sink needs before it sends anything; without it the program does not start. */
-  async #readSinkFiles (sink: Sink | undefined): Promise<void> {
-    for (const files of sink?.files ?? []) {
+  /** Reads what a sink needs before its first event, and again when it changes. */
+  async #readFilesOf ({ sink, ca, caTexts }: Target): Promise<void> {
+    if (ca !== undefined && sink.trust !== undefined) {
+      await this.#reloader.add({
+        kind: 'sink-ca',
+        what: `CA file of the sink ${sink.name}`,
+        files: [ca],
+        reload: async () => { sink.trust?.([await readFile(ca, 'utf8'), ...caTexts]) }
+      })
+      sink.trust([...readCa(ca), ...caTexts]) // it may have changed since the sink was made
+    }
+    for (const files of sink.files ?? []) {
       await this.#reloader.add(files)
       await files.reload()
     }
@@ -351,8 +324,7 @@ export class Source {
     await this.#lifecycle?.settled() // how each session ended has been told by now
     await this.#mapper?.close()
     await this.#deliveries?.close(this.config.delivery.grace)
-    await this.#sink?.close()
-    await this.#deadLetterSink?.close()
+    await Promise.all(this.#sinks.targets.map(async ({ sink }) => { await sink.close() }))
     await this.#outbox.close()
     await this.#admin.close()
     this.#phase = 'closed'

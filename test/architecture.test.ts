@@ -35,6 +35,7 @@ const PLAN: readonly Row[] = [
   { place: 'lib/index.ts', lib: ['lib/'] },
   { place: 'lib/source.ts', lib: ['lib/'], packages: ['pino'] },
   { place: 'lib/parts.ts', lib: ['lib/'] },
+  { place: 'lib/sink-parts.ts', lib: ['lib/'] },
   { place: 'lib/maintenance.ts', lib: ['lib/'] },
   { place: 'lib/permission-check.ts', lib: ['lib/'] },
   { place: 'lib/map-preview.ts', lib: ['lib/'] },
@@ -48,7 +49,8 @@ const PLAN: readonly Row[] = [
     // The form of user files, files of keys, rules of events and secrets of sinks is judged where it is used.
     lib: [
       ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts',
-      'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts', 'lib/mapping/schema.ts', 'lib/sink/secret-text.ts'
+      'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts', 'lib/mapping/schema.ts', 'lib/mapping/filter.ts',
+      'lib/sink/secret-text.ts'
     ],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },

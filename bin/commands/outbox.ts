@@ -48,11 +48,14 @@ The program that uses the outbox has to be stopped: MBS_ERR_OUTBOX_LOCKED otherw
 
 async function status (config: Config): Promise<number> {
   const report = await readOutboxStatus(config)
-  const { directory, waiting, oldestStoredAt, bytes, maxBytes, deadLetters, lostEvents } = report
-  const since = oldestStoredAt === undefined ? '' : `, the oldest since ${new Date(oldestStoredAt).toISOString()}`
+  const { directory, sinks, bytes, maxBytes, deadLetters, lostEvents } = report
+  const waiting = sinks.map(({ name, waiting, oldestStoredAt }) => {
+    const since = oldestStoredAt === undefined ? '' : `, the oldest since ${new Date(oldestStoredAt).toISOString()}`
+    return `waiting       ${waiting}${sinks.length > 1 || name !== 'default' ? ` for ${name}` : ''}${since}`
+  })
   process.stdout.write([
     `directory     ${directory}`,
-    `waiting       ${waiting}${since}`,
+    ...waiting,
     `space         ${bytes} of ${maxBytes} bytes`,
     `dead letters  ${deadLetters}`,
     ...(lostEvents > 0 ? [`damaged       ${lostEvents} cannot be read any more`] : [])
@@ -79,10 +82,12 @@ async function forLetters (
   return named !== undefined && count < named.size ? 1 : 0
 }
 
-function describe ({ stored, reason, attempts, code, destination, data, diedAt, forwardedAt }: DeadLetter): object {
+function describe (letter: DeadLetter): object {
+  const { stored, sink, reason, attempts, code, destination, data, diedAt, forwardedAt } = letter
   const { data: payload, ...attributes } = stored.event
   return {
     sequence: stored.sequence,
+    sink,
     reason,
     attempts,
     code,

@@ -46,6 +46,11 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
   checkSinkFiles(['sink'], config.sink, report, now)
   const { deadLetterSink } = config.delivery
   if (deadLetterSink !== undefined) checkSinkFiles(['delivery', 'deadLetterSink'], deadLetterSink, report, now)
+  for (const [at, named] of config.sinks.entries()) {
+    checkSinkFiles(['sinks', at], named, report, now)
+    const letters = named.delivery?.deadLetterSink
+    if (letters !== undefined) checkSinkFiles(['sinks', at, 'delivery', 'deadLetterSink'], letters, report, now)
+  }
   checkTokenFiles(config.access, report)
   checkSchemaFiles(config, report)
 }

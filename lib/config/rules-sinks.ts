@@ -1,12 +1,14 @@
 /** The rules about sinks: where they are, what they are told about who sends; see rules.ts. */
 import { createError, reasonOf } from '../errors.ts'
+import { compileFilter } from '../mapping/filter.ts'
 import { parseCertificates } from '../pem/certificates.ts'
 import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
 import type { DraftConfig } from './schema.ts'
 import { SINK_URL } from './schema-sink.ts'
+import { formatDuration } from './units.ts'
 import { httpUrlMistake, isPlainText } from './urls.ts'
 
-type Sink = DraftConfig['sink']
+type Sink = DraftConfig['sink'] | DraftConfig['sinks'][number]
 
 /** What every target over HTTP can have. */
 type Target = Pick<Sink, 'url' | 'ca' | 'headers' | 'auth' | 'tls'>
@@ -23,15 +25,70 @@ const OWNED_HEADERS = new Set([
 /** Names of headers in which secrets stand. */
 const SECRET_HEADER = /authorization|cookie|key|password|secret|token/
 
-export function checkSinks ({ sink, delivery }: DraftConfig, report: Report): void {
+/** What kind each sink is, where it does not say so. */
+export function completeSinks ({ sink, sinks }: DraftConfig, report: Report): void {
+  const some = report.sound(['sinks']) && Array.isArray(sinks) ? sinks.length > 0 : false
+  if (report.sound(['sink', 'kind'], ['sink', 'url'])) {
+    sink.kind ??= sink.url !== undefined ? 'http' : some ? 'none' : 'display'
+  }
+  if (!some) return
+  for (const [at, one] of sinks.entries()) {
+    if (report.sound(['sinks', at, 'kind'])) one.kind ??= 'http'
+  }
+}
+
+export function checkSinks ({ sink, sinks, delivery }: DraftConfig, report: Report): void {
   checkSink(['sink'], sink, report)
+  if (Array.isArray(sinks)) checkNamedSinks(sinks, delivery, report)
+  if (report.sound(['sink'], ['sinks']) && sink.kind === 'none' && sinks.length === 0) {
+    report.add(['sink', 'kind'], { found: 'none', allowed: 'http or display, because there are no sinks: nobody would get an event' })
+  }
   const path: Path = ['delivery', 'deadLetterSink']
   if (delivery?.deadLetterSink !== undefined && report.sound([...path, 'url'])) checkTarget(path, delivery.deadLetterSink, report)
+}
+
+function checkNamedSinks (sinks: DraftConfig['sinks'], delivery: DraftConfig['delivery'], report: Report): void {
+  const seen = new Map<string, number>()
+  for (const [at, sink] of sinks.entries()) {
+    const path: Path = ['sinks', at]
+    if (!report.sound(path)) continue
+    const other = seen.get(sink.name)
+    if (other !== undefined) {
+      report.add([...path, 'name'], { found: describeFound(sink.name), allowed: `a name that sinks[${other}] does not have` })
+    }
+    seen.set(sink.name, seen.get(sink.name) ?? at)
+    checkSink(path, sink, report)
+    if (sink.kind === 'http' && sink.url === undefined) {
+      report.add([...path, 'url'], { found: 'nothing', allowed: SINK_URL })
+    }
+    const own = sink.delivery
+    if (own?.deadLetterSink !== undefined) checkTarget([...path, 'delivery', 'deadLetterSink'], own.deadLetterSink, report)
+    const { backoffDelay, backoffMax } = { ...delivery, ...own }
+    if (report.sound(['delivery']) && own !== undefined && backoffDelay > backoffMax) {
+      const key = own.backoffDelay === undefined ? 'backoffMax' : 'backoffDelay'
+      report.add([...path, 'delivery', key], {
+        found: formatDuration(key === 'backoffMax' ? backoffMax : backoffDelay),
+        allowed: `a backoffDelay (${formatDuration(backoffDelay)}) of at most backoffMax (${formatDuration(backoffMax)})`
+      })
+    }
+  }
+}
+
+function checkFilter (path: Path, filter: unknown, report: Report): void {
+  if (filter === undefined || !report.sound(path)) return
+  const compiled = compileFilter(filter, '')
+  if (typeof compiled === 'function') return
+  report.add(path, {
+    found: JSON.stringify(filter),
+    allowed: 'filters: exact, prefix, suffix, all, any, not, greaterThan, lessThan',
+    hint: `${compiled.path === '' ? '' : `${compiled.path}: `}${compiled.reason}`
+  })
 }
 
 /** Holds the settings of one sink against each other. @param path where they stand */
 export function checkSink (path: Path, sink: Sink, report: Report): void {
   if (report.sound([...path, 'url'], [...path, 'ca'])) checkTarget(path, sink, report)
+  checkFilter([...path, 'filter'], sink.filter, report)
   if (report.sound([...path, 'caText']) && sink.caText !== undefined) {
     try {
       parseCertificates(sink.caText)

@@ -7,7 +7,7 @@ import { createError } from '../errors.ts'
 import { isLocalListener, isNetwork, sameEndpoint, separateFamilies } from './addresses.ts'
 import { describeFound, formatPath, type Path, type Report } from './problem.ts'
 import { checkEventRules, checkExtensions } from './rules-events.ts'
-import { checkSinks } from './rules-sinks.ts'
+import { checkSinks, completeSinks } from './rules-sinks.ts'
 import { checkTokens, warnOfPermissions } from './rules-tokens.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
@@ -21,7 +21,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
     checkTls(path, listener, report)
   }
   checkAccess(config, report)
-  if (report.sound(['sink', 'kind'], ['sink', 'url'])) config.sink.kind ??= config.sink.url === undefined ? 'display' : 'http'
+  completeSinks(config, report)
 
   checkEndpoints(config, report)
   checkLimits(config, report)

@@ -24,6 +24,16 @@ const PRESETS = [
 
 const set = (description: string, byDefault: boolean) => Type.Boolean({ description, default: byDefault })
 
+/** A list of filters. @param effect what they do, in one sentence */
+export const filterSetting = (effect: string) => Type.Optional(Type.Unsafe<unknown[]>({
+  type: 'array',
+  minItems: 1,
+  maxItems: 256,
+  description: `Filters of the CloudEvents Subscriptions API, on attributes and on fields of the payload (\`data.temperature\`). ${effect}`,
+  allowed: 'a list of filters: exact, prefix, suffix, all, any, not, greaterThan, lessThan',
+  example: [{ greaterThan: { 'data.temperature': 20 } }]
+}))
+
 const rule = Type.Object({
   topic: text({
     description: 'The topics it is for: a topic filter in which a level may have a name, `{site}`, and the rest of the topic, `{rest...}`, or its property bag, `{?bag}`.',
@@ -57,14 +67,7 @@ const rule = Type.Object({
     propertyNames: EXTENSION_NAMES,
     additionalProperties: { type: 'string', minLength: 1, maxLength: 4096, allowed: TEMPLATE }
   }),
-  filter: Type.Optional(Type.Unsafe<unknown[]>({
-    type: 'array',
-    minItems: 1,
-    maxItems: 256,
-    description: 'Filters of the CloudEvents Subscriptions API, on attributes and on fields of the payload (`data.temperature`). An event for which not all of them hold is left out.',
-    allowed: 'a list of filters: exact, prefix, suffix, all, any, not, greaterThan, lessThan',
-    example: [{ greaterThan: { 'data.temperature': 20 } }]
-  })),
+  filter: filterSetting('An event for which not all of them hold is left out.'),
   supersede: template('While an event is not delivered, a newer one with the same key makes it irrelevant, and only the newest is sent; `sampledrate` says for how many it stands.', '{device}'),
   ack: oneOf(['stored', 'received', 'delivered'], {
     description: 'When a publish at QoS 1 or 2 is acknowledged. `stored`: the event is on disk; `received`: at once, and what is not stored yet is lost in a crash; `delivered`: every sink has the event, or it is a dead letter.',

@@ -7,10 +7,51 @@
  */
 import { Type } from 'typebox'
 import { accessSection } from './schema-access.ts'
-import { eventsSection } from './schema-events.ts'
+import { eventsSection, filterSetting } from './schema-events.ts'
 import { HOST, listener } from './schema-listener.ts'
 import { SINK_URL, sinkSettings, targetSettings } from './schema-sink.ts'
 import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
+
+const SINK_FILTER = 'The sink gets the events for which all of them hold.'
+
+/** What a sink may have otherwise than `delivery` says. */
+const ownDelivery = {
+  concurrency: Type.Optional(wholeNumber({
+    description: 'Requests at a time, and connections to this sink.', minimum: 1, maximum: 1024, computed: 'as `delivery` says'
+  })),
+  retry: Type.Optional(wholeNumber({
+    description: 'How often an event is tried again that fails while others succeed.', minimum: 0, maximum: 1000, computed: 'as `delivery` says'
+  })),
+  backoffPolicy: Type.Optional(oneOf(['exponential', 'linear'], {
+    description: 'How the time before an attempt grows.', computed: 'as `delivery` says'
+  })),
+  backoffDelay: Type.Optional(duration({
+    description: 'The unit of the backoff.', minimumMs: 1, maximumMs: 3_600_000, computed: 'as `delivery` says'
+  })),
+  backoffMax: Type.Optional(duration({
+    description: 'Longest backoff.', minimumMs: 1, maximumMs: 86_400_000, computed: 'as `delivery` says'
+  })),
+  retryAfterMax: Type.Optional(duration({
+    description: 'Longest Retry-After that is honored; PT0S ignores it.', minimumMs: 0, maximumMs: 86_400_000, computed: 'as `delivery` says'
+  })),
+  deadLetterSink: optionalSection('Where the dead letters of this sink are sent, instead of that of `delivery`.', {
+    url: text({ description: 'Where to POST them.', allowed: SINK_URL, example: 'http://localhost:8091/' }),
+    ...targetSettings
+  })
+}
+
+const namedSink = Type.Object({
+  name: text({
+    description: 'Names its place in the outbox and its metrics. One with another name begins with the oldest event that is kept.',
+    pattern: '^(?!(?:default|mapping|dead-letters)$)[a-z0-9][a-z0-9-]{0,62}$',
+    maxLength: 63,
+    allowed: 'up to 63 of a-z, 0-9 and -, beginning with no -; not default, mapping, dead-letters',
+    example: 'archive'
+  }),
+  ...sinkSettings(),
+  filter: filterSetting(SINK_FILTER),
+  delivery: optionalSection('How events are delivered to it, where `delivery` says otherwise.', ownDelivery)
+}, { additionalProperties: false, description: 'One sink.' })
 
 export const configSchema = Type.Object({
   name: text({
@@ -176,7 +217,22 @@ export const configSchema = Type.Object({
     })
   }),
 
-  sink: section('Where events go: docs/sinks.md.', sinkSettings({ knative: true })),
+  sink: section('Where events go: docs/sinks.md.', {
+    ...sinkSettings({ knative: true }),
+    kind: oneOf(['http', 'display', 'none'], {
+      description: '`http`: CloudEvents over HTTP, which wait in the outbox as long as there is no `url`; `display`: printed on standard output; `none`: only those of `sinks` get events.',
+      computed: 'http as soon as `url` is known, else none where there are `sinks`, else display',
+      example: 'http'
+    }),
+    filter: filterSetting(SINK_FILTER)
+  }),
+
+  sinks: Type.Array(namedSink, {
+    description: 'More sinks. Each goes through the outbox at its own pace and gets every event that its filter lets through.',
+    default: [],
+    maxItems: 64,
+    allowed: 'a list of sinks'
+  }),
 
   delivery: section('How events are delivered.', {
     concurrency: wholeNumber({

@@ -1,8 +1,8 @@
 /**
  * Publish -> CloudEvent, between access and the outbox. The default rule: the device is the source, the topic is the
  * subject; `events.rules` say otherwise for some topics. Whatever topic, client id and payload a device chooses, the
- * event is valid; the same publish and id give the same event, but for the trace that it may begin. Pure but for that, and
- * for transforms, which another process runs.
+ * event is valid; the same publish and id give the same event, but for the trace that it may begin. Pure but for that,
+ * and for transforms, which another process runs.
  */
 import { assertExtension, toAttributeString } from '../cloudevent/attributes.ts'
 import type { MbsError } from '../errors.ts'

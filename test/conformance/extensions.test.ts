@@ -9,6 +9,7 @@ import { DEFAULT_EXTENSIONS } from '../../lib/mapping/extensions.ts'
 import { createMapper } from '../../lib/mapping/mapper.ts'
 import { isTraceparent, isTracestate } from '../../lib/mapping/trace-context.ts'
 import type { AuthMethod, Publish } from '../../lib/message.ts'
+import { isMbsError } from '../../lib/errors.ts'
 import { createMemoryOutbox } from '../../lib/outbox/memory.ts'
 import { publish } from '../support/http-sink-events.ts'
 import { httpSink, noAbort } from '../support/http-sink-client.ts'
@@ -128,8 +129,8 @@ async function arrived (t: Test, contentMode: 'binary' | 'structured'): Promise<
   const server = await startHttpSink(t)
   const sink = httpSink(t, server.url, { contentMode })
   for (const [id, given] of publishes().entries()) {
-    const event = map(given, String(id))
-    if (typeof event === 'string') throw new Error(event)
+    const event = await map(given, String(id))
+    if (typeof event === 'string' || isMbsError(event)) throw new Error(String(event))
     await outbox.append(event)
   }
   for (const { event } of (await outbox.read(1, ALL)).events) await sink.send(event, noAbort())

@@ -41,6 +41,7 @@ test('without anything given, everything has its default and nothing is warned a
     },
     outbox: { store: 'disk', maxBytes: 1_073_741_824, overflow: 'hold', holdTimeout: 30_000, receipts: 65_536 },
     sink: { kind: 'display', contentMode: 'auto', timeout: 60_000, headers: {}, keepAlive: 8000, socketMaxAge: 120_000 },
+    sinks: [],
     delivery: {
       concurrency: 32,
       order: 'key',

@@ -1,0 +1,115 @@
+/**
+ * The sinks of a configuration, each with what belongs to it: its dead-letter sink, its filter, how it is delivered to.
+ * Used by source.ts, and by maintenance.ts for their names. Nothing is opened here.
+ */
+import type { Config } from './config/schema.ts'
+import type { SinkDelivery } from './delivery/deliveries.ts'
+import { eventFilter } from './mapping/event-filter.ts'
+import type { Event } from './message.ts'
+import { caTexts, DEAD_LETTER_SINK_NAME, httpSink, readCa, SINK_NAME } from './parts.ts'
+import { createDisplaySink } from './sink/display-sink.ts'
+import type { Sink } from './sink/sink.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
+
+type SinkSettings = Config['sinks'][number]
+type DeadLetterSettings = NonNullable<Config['delivery']['deadLetterSink']>
+
+/** A sink, or a dead-letter sink, and the CA certificates that it trusts: a file, and texts. */
+export interface Target {
+  readonly sink: Sink
+  readonly ca: string | undefined
+  readonly caTexts: readonly string[]
+}
+
+export interface SinkParts {
+  /** Where events are delivered to. */
+  readonly deliveries: readonly SinkDelivery[]
+  /** The names of sinks that are to get events and whose address is not known yet. */
+  readonly awaited: readonly string[]
+  /** What dead letters of no sink go through. */
+  readonly mapping: Omit<SinkDelivery, 'sink'>
+  /** All of them, and their dead-letter sinks, each once. */
+  readonly targets: readonly Target[]
+}
+
+/**
+ * The names of all sinks that are to get events; of their cursors on disk, and labels of their metrics. The one of the
+ * section `sink` comes first.
+ */
+export function sinkNames ({ sink, sinks }: Config): readonly string[] {
+  return [...(sink.kind === 'none' ? [] : [SINK_NAME]), ...sinks.map(({ name }) => name)]
+}
+
+/** @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
+export function createSinks (config: Config, telemetry: Telemetry): SinkParts {
+  const { sink, sinks, delivery } = config
+  const lettersOf = (name: string, settings: DeadLetterSettings | undefined): Target | undefined =>
+    settings && deadLetterTarget(name, settings, config, telemetry)
+  const deadLetters = lettersOf(DEAD_LETTER_SINK_NAME, delivery.deadLetterSink)
+  const mapping = deliveryOf(config, {}, deadLetters?.sink)
+  const targets: Target[] = deadLetters === undefined ? [] : [deadLetters]
+  const deliveries: SinkDelivery[] = []
+  const awaited: string[] = []
+
+  const own = sink.kind === 'none' ? undefined : targetOf(SINK_NAME, sink, delivery.concurrency, telemetry)
+  if (own !== undefined) {
+    targets.push(own)
+    deliveries.push({ ...mapping, sink: own.sink, ...filterOf(sink) })
+  } else if (sink.kind !== 'none') {
+    awaited.push(SINK_NAME)
+  }
+  for (const settings of sinks) {
+    const { name, delivery: more = {} } = settings
+    const target = targetOf(name, settings, more.concurrency ?? delivery.concurrency, telemetry)
+    if (target === undefined) continue // the configuration allows no named sink without an address
+    const letters = lettersOf(`${name}-dead-letters`, more.deadLetterSink)
+    targets.push(target, ...(letters === undefined ? [] : [letters]))
+    const deadLetterSink = letters?.sink ?? deadLetters?.sink
+    deliveries.push({ ...deliveryOf(config, more, deadLetterSink), sink: target.sink, ...filterOf(settings) })
+  }
+  return { deliveries, awaited, mapping, targets }
+}
+
+/** Undefined: its address is not known yet. */
+function targetOf (
+  name: string, settings: Config['sink'] | SinkSettings, connections: number, telemetry: Telemetry
+): Target | undefined {
+  const { kind, url, ca } = settings
+  if (kind === 'display') {
+    return { sink: createDisplaySink({ name, stream: process.stdout }), ca: undefined, caTexts: [] }
+  }
+  if (url === undefined) return undefined
+  const texts = caTexts(settings)
+  const sink = httpSink(name, { ...settings, url, ca: [...readCa(ca), ...texts] }, settings, connections, telemetry)
+  return { sink, ca, caTexts: texts }
+}
+
+/** One connection: dead letters are few and sent one after the other. */
+function deadLetterTarget (name: string, settings: DeadLetterSettings, { sink }: Config, telemetry: Telemetry): Target {
+  const { ca } = settings
+  return { sink: httpSink(name, { ...settings, ca: readCa(ca) }, sink, 1, telemetry), ca, caTexts: [] }
+}
+
+/** How a sink is delivered to: as `delivery` says where it says nothing itself. */
+function deliveryOf (
+  { delivery, events }: Config, more: NonNullable<SinkSettings['delivery']>, deadLetterSink: Sink | undefined
+): Omit<SinkDelivery, 'sink'> {
+  const { concurrency, retry, backoffPolicy, backoffDelay, backoffMax, retryAfterMax } = { ...delivery, ...more }
+  return {
+    ...(deadLetterSink === undefined ? {} : { deadLetterSink }),
+    concurrency,
+    retry,
+    backoffPolicy,
+    backoffDelayMs: backoffDelay,
+    backoffMaxMs: backoffMax,
+    retryAfterMaxMs: retryAfterMax,
+    checkpointMs: delivery.checkpoint,
+    deadLetterKeep: delivery.deadLetterKeep,
+    supersede: events.rules.some(({ supersede }) => supersede !== undefined),
+    sampledrate: events.extensions.sampledrate
+  }
+}
+
+function filterOf ({ filter }: { readonly filter?: readonly unknown[] }): { filter?: (event: Event) => boolean } {
+  return filter === undefined ? {} : { filter: eventFilter(filter) }
+}
