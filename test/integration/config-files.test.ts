@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { checkConfig } from '../../lib/config/check.ts'
 import { loadConfig } from '../../lib/config/load.ts'
+import { checkPermission } from '../../lib/permission-check.ts'
 import { makeCertificate } from '../support/certs.ts'
 
 const directory = join(import.meta.dirname, '../../config')
@@ -59,6 +60,15 @@ test('transports.yaml: every protocol, both families, a Unix socket and a load b
   t.strictSame(config.listeners.map(({ protocol, host, port, socket }) => `${protocol} ${socket ?? `${host} ${port}`}`), [
     'mqtt 127.0.0.1 1883', 'mqtt ::1 1883', 'mqtt run/mqtt.sock', 'ws 127.0.0.1 8083', 'mqtts :: 8883', 'wss :: 8884', 'mqtts 0.0.0.0 8885'
   ])
+})
+
+test('presets.yaml: all presets in an order in which each has its topics, and permissions for them', async (t) => {
+  const { config } = load('presets.yaml')
+  t.equal(config.events.presets.length, 8)
+  t.equal(config.events.presets.at(-1), 'drogue')
+  const may = (topic: string) => checkPermission(config, { user: 'd', action: 'publish', topic }).allowed
+  t.ok(may('$aws/things/d/shadow/update') && may('devices/d/messages/events/$.mid=1') && may('$iothub/twin/GET/?$rid=1'))
+  t.notOk(may('$aws/things/other/shadow/update') || may('devices/other/messages/events/') || may('$iothub/twin/res/200'))
 })
 
 test('knative.yaml: ready without K_SINK, and delivering with it', async (t) => {

@@ -8,6 +8,7 @@ import { parseMetrics, sampleOf } from '../support/prometheus.ts'
 import { publishBytes, RawMqtt } from '../support/raw-mqtt.ts'
 
 const CONFIG = fileURLToPath(new URL('../../config/mapping.yaml', import.meta.url))
+const PRESETS = fileURLToPath(new URL('../../config/presets.yaml', import.meta.url))
 
 const rules = [
   {
@@ -101,6 +102,30 @@ test('map shows the rule, the event and the request', async (t) => {
   t.match(binary, { code: 0, stdout: /"name": "mqtt-broker-source"/ })
   t.match(reserved, { code: 1, stdout: /no device can publish to this topic, because topics that begin with \$ are reserved/ })
   for (const result of wrong) t.match(result, { code: 78, stdout: '', stderr: /^MBS_ERR_CLI_USAGE/ })
+})
+
+test('map shows which rule of which preset decides', async (t) => {
+  const map = async (...args: string[]) => {
+    const program = spawnProgram(t, ['map', '--config', PRESETS, ...args])
+    return { code: (await program.exited).code, stdout: program.stdout }
+  }
+  const [telemetry, own, delta, ingest, channel, reserved] = await Promise.all([
+    map('--client', 'pump', '--topic', 'devices/pump/messages/events/$.ct=text%2Fcsv&site=north', '--payload', 'a,b'),
+    map('--topic', '$aws/things/lamp/shadow/update', '--payload', '{"clientToken":"t1"}'),
+    map('--topic', '$aws/things/lamp/shadow/update/delta'),
+    map('--topic', '$aws/rules/r/a/b'),
+    map('--topic', 'temperature', '--username', 'sensor@app'),
+    map('--topic', '$aws/events/a')
+  ])
+  t.match(telemetry, {
+    code: 0,
+    stdout: /^Rule: preset azure-iot-hub, rule 1, devices\/\{device\}\/messages\/events\/\{bag\.\.\.\}\nEvent: \{[^]*"site": "north"[^]*content-type: text\/csv\n/
+  })
+  t.match(own, { code: 0, stdout: /^Rule: events\.rules\[0\], \$aws[^]*"subject": "t1"/ })
+  t.match(delta, { code: 1, stdout: /^Rule: preset aws-iot, rule 7, .*\nNo event: the rule drops its topics\.\n$/ })
+  t.match(ingest, { code: 0, stdout: /^Rule: preset aws-iot, rule 8, [^]*"subject": "a\/b"/ })
+  t.match(channel, { code: 0, stdout: /^Rule: preset drogue, rule 2, \{channel\}\n[^]*ce-application: app\n/ })
+  t.match(reserved, { code: 1, stdout: /because topics that begin with \$ are reserved/ })
 })
 
 test('check says all that is wrong with rules, and which never decide', async (t) => {

@@ -30,6 +30,10 @@ test('client id, certificate and claims count as they do for a session', async (
 test('what no permission could allow is said as it is to a device', async (t) => {
   t.same(ask('a/#'), { allowed: false, reason: 'it has a wildcard' })
   t.match(ask('$SYS/#', { action: 'subscribe' }), { allowed: false, reason: /cannot be subscribed/ })
+  t.match(ask('$aws/rules/r'), { allowed: false, reason: /reserved/ })
+  const aws = loadConfig({ env: {}, settings: { access: { permissions: [{ who: '*', publish: ['$aws/rules/#'] }] }, events: { presets: ['aws-iot'] } } }).config
+  t.match(checkPermission(aws, { user: 'ada', action: 'publish', topic: '$aws/rules/r' }), { allowed: true, reason: /publish\[0\] allows it/ })
+  t.match(checkPermission(aws, { user: 'ada', action: 'subscribe', topic: '$aws/rules/r' }), { allowed: false, reason: /cannot be subscribed/ })
   const open = loadConfig({ env: {} }).config
   t.same(checkPermission(open, { user: 'ada', action: 'publish', topic: 'a' }),
     { allowed: true, reason: 'access.permissions is not set, so that everything is allowed' })

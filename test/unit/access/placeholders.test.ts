@@ -36,6 +36,14 @@ test('a value that could be more than a part of a level makes the pattern mean n
   t.equal(allowed('{unknown}'), undefined)
 })
 
+test('no session names itself into topics that begin with $', async (t) => {
+  for (const clientId of ['$aws', '$iothub', '$SYS', '$']) {
+    t.equal(allowed('{clientid}/#', { clientId }), undefined, clientId)
+    t.equal(allowed('a/{clientid}', { clientId }), `a/${clientId}`)
+  }
+  t.equal(allowed('$aws/things/{clientid}/shadow/#'), '$aws/things/d1/shadow/#')
+})
+
 test('a denial without a usable value denies all that the value could have meant', async (t) => {
   t.equal(denied('devices/{clientid}/config'), 'devices/d1/config')
   for (const clientId of ['a/b', '+', '#', '']) t.equal(denied('devices/x{clientid}/config', { clientId }), 'devices/#')
