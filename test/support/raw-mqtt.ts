@@ -107,7 +107,8 @@ export class RawMqtt<S extends Duplex = Socket> {
 
   /** Breaks the connection off without a word. */
   abort (): void {
-    if (this.socket instanceof Socket) this.socket.resetAndDestroy()
+    // Node never tells of the close of one that it resets while its end is on the way.
+    if (this.socket instanceof Socket && !this.socket.writableEnded) this.socket.resetAndDestroy()
     else this.socket.destroy()
   }
 
