@@ -1,11 +1,12 @@
 /** What a publish would become, and how it would be sent: for people who write rules. Opens and sends nothing. */
 import { topicProblem } from './broker/topics.ts'
-import { encode, type HttpMessage } from './cloudevent/encode.ts'
+import { encode, encodeJson, type HttpMessage } from './cloudevent/encode.ts'
 import type { Config } from './config/schema.ts'
 import { isMbsError, type MbsError } from './errors.ts'
 import type { Aside, Event, QoS } from './message.ts'
 import { compileRules, reservedTopics, type CompiledRule, type LeftOut, type PresetName } from './mapping/event-rules.ts'
 import { createEventMapper } from './parts.ts'
+import { fitsBatch } from './sink/batch-sink.ts'
 
 export interface PublishExample {
   readonly topic: string
@@ -62,7 +63,7 @@ export async function previewEvent (
     if (isMbsError(mapped)) return { ...rule, outcome: { kind: 'refused', error: mapped } }
     const aside = mapped.handling?.aside
     if (aside !== undefined) return { ...rule, outcome: { kind: 'set-aside', aside, event: mapped } }
-    return { ...rule, outcome: { kind: 'event', event: mapped, request: encode(mapped, config.sink.contentMode) } }
+    return { ...rule, outcome: { kind: 'event', event: mapped, request: requestOf(mapped, config) } }
   } finally {
     await mapper.close()
   }
@@ -70,4 +71,10 @@ export async function previewEvent (
 
 function toPlace ({ index, pattern, preset }: CompiledRule): NonNullable<EventPreview['rule']> {
   return { index, topic: pattern.text, ...(preset !== undefined && { preset }) }
+}
+
+/** With batches, that of a batch of one. */
+function requestOf (event: Event, { sink: { contentMode, batch } }: Config): HttpMessage {
+  const alone = contentMode === 'batch' && !fitsBatch(encodeJson(event), batch.bytes)
+  return encode(event, alone ? 'auto' : contentMode)
 }

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { separateFamilies } from './config/addresses.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
+import { classify } from './delivery/classify.ts'
 import { createError, reasonOf } from './errors.ts'
 import { LifecycleEvents } from './ingest/lifecycle-events.ts'
 import { compileRules } from './mapping/event-rules.ts'
@@ -15,7 +16,8 @@ import { createTransformer, type TransformerOptions } from './mapping/transforme
 import { createDiskOutbox } from './outbox/disk.ts'
 import { createMemoryOutbox } from './outbox/memory.ts'
 import type { Outbox } from './outbox/outbox.ts'
-import { createHttpSink } from './sink/http-sink.ts'
+import { createBatchSink } from './sink/batch-sink.ts'
+import { createHttpSink, type HttpSink } from './sink/http-sink.ts'
 import type { Sink } from './sink/sink.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { VERSION } from './version.ts'
@@ -133,10 +135,23 @@ export function caTexts ({ caText }: { readonly caText?: string }): string[] {
 /** Where a sink is, and what it is told about who sends. */
 type Target = Pick<Config['sink'], 'headers' | 'auth' | 'tls'> & { readonly url: string, readonly ca: readonly string[] }
 
-/** @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
-export function httpSink (
-  name: string, { url, ca, headers, auth, tls }: Target, settings: Config['sink'] | Config['sinks'][number], connections: number, telemetry: Telemetry
+type SinkSettings = Config['sink'] | Config['sinks'][number]
+
+/** Where events go. @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
+export function eventSink (
+  name: string, target: Target, settings: SinkSettings, connections: number, telemetry: Telemetry
 ): Sink {
+  const http = httpSink(name, target, settings, connections, telemetry)
+  if (settings.contentMode !== 'batch') return http
+  const { count, bytes, wait } = settings.batch
+  return createBatchSink(http, { count, bytes, waitMs: wait, judge: classify, telemetry })
+}
+
+/** Takes one event at a time. @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
+export function httpSink (
+  name: string, target: Target, settings: SinkSettings, connections: number, telemetry: Telemetry
+): HttpSink {
+  const { url, ca, headers, auth, tls } = target
   return createHttpSink({
     name,
     url,
@@ -145,7 +160,8 @@ export function httpSink (
     auth,
     clientCertificate: tls,
     connections,
-    contentMode: settings.contentMode,
+    // Batches are for the sink that takes them: what goes alone, and to the dead-letter sink, is sent as usual.
+    contentMode: settings.contentMode === 'batch' ? 'auto' : settings.contentMode,
     timeoutMs: settings.timeout,
     keepAliveMs: settings.keepAlive,
     socketMaxAgeMs: settings.socketMaxAge,

@@ -6,7 +6,7 @@ import type { Config } from './config/schema.ts'
 import type { SinkDelivery } from './delivery/deliveries.ts'
 import { eventFilter } from './mapping/event-filter.ts'
 import type { Event } from './message.ts'
-import { caTexts, DEAD_LETTER_SINK_NAME, httpSink, readCa, SINK_NAME } from './parts.ts'
+import { caTexts, DEAD_LETTER_SINK_NAME, eventSink, httpSink, readCa, SINK_NAME } from './parts.ts'
 import { createDisplaySink } from './sink/display-sink.ts'
 import type { Sink } from './sink/sink.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
@@ -80,7 +80,7 @@ function targetOf (
   }
   if (url === undefined) return undefined
   const texts = caTexts(settings)
-  const sink = httpSink(name, { ...settings, url, ca: [...readCa(ca), ...texts] }, settings, connections, telemetry)
+  const sink = eventSink(name, { ...settings, url, ca: [...readCa(ca), ...texts] }, settings, connections, telemetry)
   return { sink, ca, caTexts: texts }
 }
 

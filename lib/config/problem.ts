@@ -26,11 +26,14 @@ export interface Problem {
 /** Collects the mistakes of one configuration, one per setting: the first one found explains the later ones. */
 export class Report {
   readonly #originOf: (path: Path) => string
+  readonly #isGiven: (path: Path) => boolean
   readonly #problems: Problem[] = []
   readonly #warnings: string[] = []
 
-  constructor (originOf: (path: Path) => string) {
+  /** @param isGiven whether a setting was given, and is not only there by default */
+  constructor (originOf: (path: Path) => string, isGiven: (path: Path) => boolean = () => false) {
     this.#originOf = originOf
+    this.#isGiven = isGiven
   }
 
   get problems (): readonly Problem[] {
@@ -54,6 +57,11 @@ export class Report {
   /** Notes what is allowed and yet probably not meant. */
   warn (warning: string): void {
     this.#warnings.push(warning)
+  }
+
+  /** True where somebody gave this very setting. */
+  given (path: Path): boolean {
+    return this.#isGiven(path)
   }
 
   /** True where neither the setting nor anything above or below it has a mistake: only then can it be relied on. */

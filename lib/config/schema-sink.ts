@@ -3,7 +3,7 @@
  * which the dead-letter sink has as well. A part of schema.ts; the rules about them are in rules-sinks.ts.
  */
 import { Type } from 'typebox'
-import { duration, oneOf, optionalSection, text, texts } from './setting.ts'
+import { duration, oneOf, optionalSection, section, size, text, texts, wholeNumber } from './setting.ts'
 
 export const SINK_URL = 'an absolute http:// or https:// URL without user and password'
 
@@ -85,9 +85,18 @@ export function sinkSettings ({ knative = false } = {}) {
     url: Type.Optional(text({
       description: 'Where to POST the events.', ...variable('K_SINK'), allowed: SINK_URL, example: 'http://localhost:8090/'
     })),
-    contentMode: oneOf(['auto', 'binary', 'structured'], {
-      description: 'Content mode of CloudEvents over HTTP. `auto`: binary, and structured for an event whose attributes would have to be escaped in headers.',
+    contentMode: oneOf(['auto', 'binary', 'structured', 'batch'], {
+      description: 'Content mode of CloudEvents over HTTP. `auto`: binary, and structured for an event whose attributes would have to be escaped in headers; `batch`: several events in a request, for a sink that is known to take them.',
       default: 'auto'
+    }),
+    batch: section('What goes into one request with `contentMode: batch`.', {
+      count: wholeNumber({ description: 'Most events of a batch.', default: 100, minimum: 1, maximum: 10_000 }),
+      bytes: size({
+        description: 'Most bytes of a batch. An event that is larger alone is sent alone.', default: '1MiB', minimumBytes: 1024, maximumBytes: 256 * 1024 ** 2
+      }),
+      wait: duration({
+        description: 'How long an event waits at most for others to go with it.', default: 'PT0.05S', minimumMs: 0, maximumMs: 10_000
+      })
     }),
     timeout: duration({
       description: 'Time for one attempt, from the request to the end of the answer.', default: 'PT60S', ...variable('K_SINK_TIMEOUT'), minimumMs: 10, maximumMs: 3_600_000

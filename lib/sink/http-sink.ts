@@ -55,11 +55,11 @@ const NOT_READ: Outcome = { kind: 'network', code: 'NOT_READ', reason: 'the file
  * Makes a sink over HTTP. Nothing is connected before the first event; its `files` have to be read before it.
  * @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA
  */
-export function createHttpSink (options: HttpSinkOptions): Sink {
+export function createHttpSink (options: HttpSinkOptions): HttpSink {
   return new HttpSink(options)
 }
 
-class HttpSink implements Sink {
+export class HttpSink implements Sink {
   readonly name: string
   readonly destination: string
   readonly files: readonly SinkFiles[]
@@ -99,12 +99,12 @@ class HttpSink implements Sink {
   }
 
   async send (event: Event, signal: AbortSignal): Promise<Outcome> {
-    if (this.#closing !== undefined || signal.aborted) return ABORTED
-    try {
-      return await this.#post(encode(event, this.#contentMode), signal)
-    } catch (error) {
-      return networkOutcome(error)
-    }
+    return await this.#try(() => encode(event, this.#contentMode), signal)
+  }
+
+  /** Sends a message as it is, with the headers of the sink, which are added to it. Never rejects. */
+  async post (message: HttpMessage, signal: AbortSignal): Promise<Outcome> {
+    return await this.#try(() => message, signal)
   }
 
   trust (ca: readonly string[]): void {
@@ -116,6 +116,15 @@ class HttpSink implements Sink {
   async close (): Promise<void> {
     this.#closing ??= this.#close()
     await this.#closing
+  }
+
+  async #try (encoded: () => HttpMessage, signal: AbortSignal): Promise<Outcome> {
+    if (this.#closing !== undefined || signal.aborted) return ABORTED
+    try {
+      return await this.#post(encoded(), signal)
+    } catch (error) {
+      return networkOutcome(error)
+    }
   }
 
   async #post ({ headers, body }: HttpMessage, signal: AbortSignal): Promise<Outcome> {

@@ -45,13 +45,15 @@ export interface Sink {
   readonly files?: readonly SinkFiles[]
   /** Sends one event once. @param signal ends the attempt early, with outcome `aborted` */
   send (event: Event, signal: AbortSignal): Promise<Outcome>
-  /** How many events one request can hold, and their bytes; absent where each event has its own. */
-  readonly batch?: { readonly count: number, readonly bytes: number }
   /**
-   * Sends several events of one partition key in their order, in one request with those of other calls where it can.
-   * Present where `batch` is. @returns their outcomes in the same order; behind the first that is not taken, `untried`
+   * Sends events of one partition key, in order, together with those of other calls where that fits. An event is sent
+   * only after those before it were taken, or in one request with them. Absent where the sink sends one at a time.
+   * @param signal ends the attempts early, with outcome `aborted`
+   * @returns the outcomes, in the order of the events; an attempt is bounded in time, and a call may take several
    */
   sendAll? (events: readonly Event[], signal: AbortSignal): Promise<readonly Outcome[]>
+  /** Present with `sendAll`: how many events, and bytes of them, go into one request at most. */
+  readonly batch?: { readonly count: number, readonly bytes: number }
   /**
    * Trusts these PEM certificates, beside those that node trusts, from its next connection on. Absent where a sink has
    * no connections.

@@ -1,4 +1,4 @@
-/** What happens to the credentials of a sink: the part of telemetry that sinks call. */
+/** What happens to the credentials and the batches of a sink: the part of telemetry that sinks call. */
 import type { MbsError } from '../errors.ts'
 import { AccessTelemetry } from './access-telemetry.ts'
 
@@ -18,6 +18,17 @@ export class SinkTelemetry extends AccessTelemetry {
     this.repeated(`${error.code} ${sink} ${why}`, (suppressed) => {
       this.log.warn({ sink, code: error.code, why, help: error.help, suppressed }, error.message)
     })
+  }
+
+  /** A batch was taken, failed in a way that may pass, or was refused and is sent again as single events. */
+  sinkBatch (sink: string, outcome: 'taken' | 'failed' | 'split'): void {
+    this.metrics.sinkBatches.labels(sink, outcome).inc()
+  }
+
+  /** A sink takes no batches: for a while it gets single events. */
+  sinkBatchesRefused (sink: string, fields: { status: number, pauseMs: number }): void {
+    this.metrics.sinkBatchPauses.labels(sink).inc()
+    this.log.warn({ sink, ...fields }, 'the sink takes no batches: it is sent single events for a while')
   }
 
   /** A sink does not accept the credentials it was sent. */

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
+import { writeYaml } from '../support/config-files.ts'
 import { startHttpSink } from '../support/http-sink.ts'
 import { spawnProgram, startProgram } from '../support/process.ts'
 import { parseMetrics, sampleOf } from '../support/prometheus.ts'
@@ -68,8 +69,10 @@ test('map shows the rule, the event and the request', async (t) => {
     return { code: (await program.exited).code, stdout: program.stdout, stderr: program.stderr }
   }
   const own = JSON.stringify({ specversion: '1.0', id: '1', source: '/devices/d/x', type: 'own', data: { a: 1 } })
+  const sink = 'sink: { url: "http://127.0.0.1/", contentMode: batch, batch: { bytes: 1024 } }\n'
+  const batch = writeYaml(t.testdir(), sink)
   const [
-    boiler, broken, order, reading, left, dropped, made, forged, plain, binary, reserved, ...wrong
+    boiler, broken, order, reading, left, dropped, made, forged, plain, binary, reserved, inBatch, tooLarge, ...wrong
   ] = await Promise.all([
     map('--config', CONFIG, '--topic', 'sites/north/boilers/b1', '--payload', '{"fahrenheit":70,"sensor":"s"}'),
     map('--config', CONFIG, '--topic', 'sites/north/boilers/b1', '--payload', '{"fahrenheit":70}'),
@@ -82,6 +85,8 @@ test('map shows the rule, the event and the request', async (t) => {
     map('--topic', 'a b', '--client', 'dev', '--qos', '2', '--retain'),
     map('--topic', 'a', '--payload-file', fileURLToPath(new URL('../../package.json', import.meta.url))),
     map('--topic', '$SYS/a'),
+    map('--config', batch, '--topic', 'a', '--payload', '21.50'),
+    map('--config', batch, '--topic', 'a', '--payload', `"${'x'.repeat(1000)}"`),
     map(),
     map('--topic', 'a', '--qos', '3'),
     map('--topic', 'a', '--payload', 'a', '--payload-file', 'b'),
@@ -101,6 +106,8 @@ test('map shows the rule, the event and the request', async (t) => {
   t.match(plain, { code: 0, stdout: /^Rule: the default rule\n[^]*"mqttretain": true[^]*application\/cloudevents\+json[^]*"subject":"a b"/ })
   t.match(binary, { code: 0, stdout: /"name": "mqtt-broker-source"/ })
   t.match(reserved, { code: 1, stdout: /no device can publish to this topic, because topics that begin with \$ are reserved/ })
+  t.match(inBatch, { code: 0, stdout: /\n {2}content-type: application\/cloudevents-batch\+json; charset=utf-8\n\n {2}\[\{"specversion":"1\.0",.*"data":21\.50\}\]\n$/ })
+  t.match(tooLarge, { code: 0, stdout: /\n {2}ce-specversion: 1\.0\n/ }, 'as it would be sent')
   for (const result of wrong) t.match(result, { code: 78, stdout: '', stderr: /^MBS_ERR_CLI_USAGE/ })
 })
 

@@ -1,12 +1,14 @@
 /** The HTTP sink under test, with options that a test need not care about. */
-import { createHttpSink, type HttpSinkOptions } from '../../lib/sink/http-sink.ts'
+import { classify } from '../../lib/delivery/classify.ts'
+import { createBatchSink, type BatchOptions } from '../../lib/sink/batch-sink.ts'
+import { createHttpSink, type HttpSink, type HttpSinkOptions } from '../../lib/sink/http-sink.ts'
 import type { Sink } from '../../lib/sink/sink.ts'
 import { createTestTelemetry } from './log-lines.ts'
 
 /** Makes a sink that ends with the test. */
 export function httpSink (
   t: { teardown (fn: () => Promise<void>): void }, url: string, given: Partial<HttpSinkOptions> = {}
-): Sink {
+): HttpSink {
   const sink = createHttpSink({
     name: 'default',
     url,
@@ -27,4 +29,16 @@ export function httpSink (
 /** A signal that never fires. */
 export function noAbort (): AbortSignal {
   return new AbortController().signal
+}
+
+/** A sink that sends batches, ends with the test, and judges as delivery does. */
+export function batchSink (
+  t: { teardown (fn: () => Promise<void>): void }, url: string, given: Partial<BatchOptions & HttpSinkOptions> = {}
+): Required<Pick<Sink, 'sendAll' | 'batch'>> & Sink {
+  const { count = 10, bytes = 100_000, waitMs = 20, now, ...rest } = given
+  const { telemetry = createTestTelemetry('silent').telemetry } = given
+  const options = { count, bytes, waitMs, judge: classify, telemetry, ...(now === undefined ? {} : { now }) }
+  const sink = createBatchSink(httpSink(t, url, rest), options)
+  t.teardown(async () => { await sink.close() })
+  return sink as Required<Pick<Sink, 'sendAll' | 'batch'>> & Sink
 }

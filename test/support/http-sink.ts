@@ -74,21 +74,30 @@ export class ReceivedRequest {
     return values[0]
   }
 
-  get mode (): 'binary' | 'structured' {
-    return this.header('content-type')?.startsWith('application/cloudevents+json') === true ? 'structured' : 'binary'
+  get mode (): 'binary' | 'structured' | 'batch' {
+    const contentType = this.header('content-type') ?? ''
+    if (contentType.startsWith('application/cloudevents-batch+json')) return 'batch'
+    return contentType.startsWith('application/cloudevents+json') ? 'structured' : 'binary'
   }
 
-  /** As the SDK reads it, validated strictly. */
+  /** The one event in it, as the SDK reads it, validated strictly. */
   event (): CloudEvent<unknown> {
+    const [event, ...more] = this.events()
+    if (event === undefined || more.length > 0) throw new Error(`there are ${more.length + 1} events in it`)
+    return event
+  }
+
+  /** All events in it, as the SDK reads them, validated strictly. */
+  events (): CloudEvent<unknown>[] {
     const headers: Record<string, string> = {}
     for (let at = 0; at < this.rawHeaders.length; at += 2) {
       headers[(this.rawHeaders[at] as string).toLowerCase()] = this.rawHeaders[at + 1] as string
     }
-    const structured = this.mode === 'structured'
     // The SDK would parse a binary body by its content type; payload() has its bytes.
-    const event = HTTP.toEvent({ headers, body: structured ? this.body.toString() : undefined }) as CloudEvent<unknown>
-    event.validate()
-    return event
+    const read = HTTP.toEvent({ headers, body: this.mode === 'binary' ? undefined : this.body.toString() })
+    const events = (Array.isArray(read) ? read : [read]) as CloudEvent<unknown>[]
+    for (const event of events) event.validate()
+    return events
   }
 
   /** The payload: the body in binary mode; else what data or data_base64 stand for, JSON as its text. */
@@ -150,7 +159,7 @@ export class HttpSink {
 
   /** All requests as events, read by the SDK. */
   events (): CloudEvent<unknown>[] {
-    return this.requests.map((request) => request.event())
+    return this.requests.flatMap((request) => request.events())
   }
 
   /** Listens, on the same port as before. */

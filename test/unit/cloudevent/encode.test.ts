@@ -1,5 +1,9 @@
 import { test } from 'tap'
-import { encode, encodeBinary, encodeStructured, needsStructured } from '../../../lib/cloudevent/encode.ts'
+import { HTTP, type CloudEvent } from 'cloudevents'
+import { decode } from '../../../lib/cloudevent/decode.ts'
+import {
+  encode, encodeBatch, encodeBinary, encodeJson, encodeStructured, needsStructured
+} from '../../../lib/cloudevent/encode.ts'
 import { event, untyped } from '../../support/http-sink-events.ts'
 
 const valueOf = (headers: string[], name: string) => headers[headers.indexOf(name) + 1]
@@ -85,4 +89,30 @@ test('a content type that no header can carry makes the event structured, also w
 test('forced binary percent-encodes, forced structured structures', async (t) => {
   t.equal(valueOf(encode(event({ subject: 'ü b' }), 'binary').headers, 'ce-subject'), '%C3%BC%20b')
   t.match(valueOf(encode(event(), 'structured').headers, 'content-type'), 'application/cloudevents+json')
+})
+
+test('batched mode is a JSON array of events, which decode and the SDK read [CE-HTTP 3.3]', async (t) => {
+  const bytes = Buffer.from([0, 255, 0x5d, 0x2c])
+  const events = [
+    event(),
+    event({ id: '02', subject: 'ü "]," b' }),
+    event({ id: '03', datacontenttype: 'text/plain', data: Buffer.from('a],[b') }),
+    event({ id: '04', datacontenttype: 'application/octet-stream', data: bytes }),
+    untyped({ id: '05', data: bytes }),
+    event({ id: '06', data: Buffer.alloc(0) })
+  ]
+  const { headers, body } = encodeBatch(events.map(encodeJson))
+  t.same(headers, ['content-type', 'application/cloudevents-batch+json; charset=utf-8'])
+  t.equal(body.toString(), `[${events.map((one) => encodeStructured(one).body.toString()).join(',')}]`)
+  t.same(decode(headers, body), events.map(({ partitionKey: _, ...rest }) => rest))
+  const read = HTTP.toEvent({ headers: { 'content-type': headers[1] as string }, body: body.toString() }) as CloudEvent[]
+  for (const one of read) t.ok(one.validate())
+  t.same(read.map(({ id, subject }) => [id, subject]), events.map(({ id, subject }) => [id, subject]))
+})
+
+test('a batch may be of one event, or of none', async (t) => {
+  t.same(encode(event(), 'batch'), encodeBatch([encodeJson(event())]))
+  const { headers, body } = encodeBatch([])
+  t.equal(body.toString(), '[]')
+  t.same(decode(headers, body), [])
 })

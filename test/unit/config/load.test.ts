@@ -40,7 +40,15 @@ test('without anything given, everything has its default and nothing is warned a
       sequenceSources: 100_000
     },
     outbox: { store: 'disk', maxBytes: 1_073_741_824, overflow: 'hold', holdTimeout: 30_000, receipts: 65_536 },
-    sink: { kind: 'display', contentMode: 'auto', timeout: 60_000, headers: {}, keepAlive: 8000, socketMaxAge: 120_000 },
+    sink: {
+      kind: 'display',
+      contentMode: 'auto',
+      batch: { count: 100, bytes: 1_048_576, wait: 50 },
+      timeout: 60_000,
+      headers: {},
+      keepAlive: 8000,
+      socketMaxAge: 120_000
+    },
     sinks: [],
     delivery: {
       concurrency: 32,
@@ -171,7 +179,7 @@ test('what is out of bounds or of another type is a mistake that says what is al
   t.strictSame(problem({ outbox: { maxBytes: 1000 } }),
     ['outbox.maxBytes', '1000', 'a size from 1MiB to 16TiB', undefined])
   t.strictSame(problem({ sink: { contentMode: 'binery' } }),
-    ['sink.contentMode', '"binery"', 'auto, binary, structured', 'did you mean binary?'])
+    ['sink.contentMode', '"binery"', 'auto, binary, structured, batch', 'did you mean binary?'])
   t.strictSame(problem({ listeners: [] }),
     ['listeners', 'a list', 'a list of one or more listeners', undefined])
   t.strictSame(problem({ limits: 5 }).slice(0, 2), ['limits', '5'])

@@ -25,3 +25,8 @@ void test('401 is final, unless it is an answer to credentials: these are no fau
   t.equal(classify({ kind: 'answer', status: 401, body: Buffer.alloc(0), unauthorized: true }), 'retry')
   t.equal(classify(answer(403)), 'refused')
 })
+
+void test('what was not tried says nothing, like what was given up', async (t) => {
+  t.equal(classify({ kind: 'untried' }), 'aborted')
+  t.equal(classify({ kind: 'aborted' }), 'aborted')
+})

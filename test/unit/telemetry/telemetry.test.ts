@@ -78,6 +78,15 @@ const rules: Record<string, Rule> = {
     log: { level: 'error', msg: /^the sink does not accept the credentials/, sink: 'default', destination },
     metrics: { 'sink_unauthorized_total{sink="default"}': 1 }
   },
+  sinkBatch: {
+    call: (telemetry) => telemetry.sinkBatch('default', 'split'),
+    metrics: { 'sink_batches_total{sink="default",outcome="split"}': 1 }
+  },
+  sinkBatchesRefused: {
+    call: (telemetry) => telemetry.sinkBatchesRefused('default', { status: 415, pauseMs: 300_000 }),
+    log: { level: 'warn', msg: /^the sink takes no batches/, sink: 'default', status: 415, pauseMs: 300_000 },
+    metrics: { 'sink_batch_pauses_total{sink="default"}': 1 }
+  },
   tlsInForce: {
     call: (telemetry) => telemetry.tlsInForce('mqtts', { certificate: 2_000_500, crl: 1_000_000 }),
     metrics: {
