@@ -1,7 +1,7 @@
 /** Transforms and schemas in the built program: what one expression does wrong harms its own event alone. */
-import { execFileSync } from 'node:child_process'
 import { test, type Test } from 'tap'
 import { until } from '../support/broker.ts'
+import { childrenOf } from '../support/children.ts'
 import { startHttpSink } from '../support/http-sink.ts'
 import { spawnProgram, startProgram, type Program } from '../support/process.ts'
 import { parseMetrics, sampleOf } from '../support/prometheus.ts'
@@ -76,22 +76,17 @@ test('hostile expressions are acknowledged, and other devices do not feel them',
   const metrics = parseMetrics(await (await fetch(`http://${program.address('http')}/metrics`)).text())
   t.ok((sampleOf(metrics, 'mqtt_broker_source_transforms_stopped_total') ?? 0) > 0)
   for (const device of [plain, transformed, ...evil]) device.abort()
+  const [child] = childrenOf(program.pid)
   t.equal(await program.stop(), 0)
-  t.same(childrenOf(program), [])
+  t.notOk(isAlive(child as number), 'the process of transforms has ended before')
 })
-
-/** The processes that a program has started. */
-function childrenOf (program: Program): number[] {
-  const lines = execFileSync('ps', ['-o', 'pid=,ppid=', '-A'], { encoding: 'utf8', maxBuffer: 1e8 }).split('\n')
-  return lines.map((line) => line.trim().split(/\s+/).map(Number)).flatMap(([pid, ppid]) => ppid === program.pid ? [pid as number] : [])
-}
 
 test('a transform under way is finished and acknowledged when the program is told to end', async (t) => {
   const { program, open } = await start(t, [{ topic: 'regex', transform: HOSTILE['regex'] }, good])
   const device = await open('device')
   device.publish({ topic: 'good', payload: '{"f":1}', qos: 1, messageId: 1 })
   await device.next('puback')
-  const [child] = childrenOf(program)
+  const [child] = childrenOf(program.pid)
   device.write(Buffer.concat([
     publishBytes({ topic: 'regex', payload: EVIL, qos: 1, messageId: 2 }), publishBytes({ topic: 'good', payload: '{"f":2}', qos: 1, messageId: 3 })
   ]))
@@ -109,13 +104,13 @@ test('a transform process that is killed is replaced, and ends with its program'
   for (let messageId = 1; messageId <= 3; messageId++) {
     device.publish({ topic: 'good', payload: `{"n":${messageId},"f":32}`, qos: 1, messageId })
     await device.next('puback')
-    process.kill(childrenOf(program)[0] as number, 'SIGKILL')
+    process.kill(childrenOf(program.pid)[0] as number, 'SIGKILL')
   }
   await sink.waitFor(3)
   t.same(sink.requests.map(({ body }) => (JSON.parse(body.toString()) as { n: number }).n), [1, 2, 3])
   device.publish({ topic: 'good', payload: '{"n":4,"f":32}', qos: 1, messageId: 4 })
   await device.next('puback')
-  const [child] = childrenOf(program)
+  const [child] = childrenOf(program.pid)
   await program.kill()
   await until(() => !isAlive(child as number))
   t.pass('it has no more input, and ends')

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { test, type Test } from 'tap'
 import { createTransformer, type TransformerOptions } from '../../../lib/mapping/transformer.ts'
 import { parseTransform, type Transform } from '../../../lib/mapping/transform.ts'
+import { childrenOf } from '../../support/children.ts'
 
 /** What is catastrophic for a backtracking regular expression, and nothing that the library could interrupt. */
 const STUCK = '$match(t, /^(a+)+$/)'
@@ -138,14 +138,7 @@ test('a process that something else has ended costs no job', async (t) => {
 })
 
 function killChildren (): void {
-  for (const pid of transformProcesses()) process.kill(pid, 'SIGKILL')
-}
-
-/** Processes of this one that evaluate transforms. */
-function transformProcesses (): number[] {
-  const lines = execFileSync('ps', ['-o', 'pid=,ppid=,args=', '-A'], { encoding: 'utf8', maxBuffer: 1e8 }).split('\n')
-  return lines.map((line) => /^\s*(\d+)\s+(\d+)\s+.*--max-old-space-size=\d+ --eval/.exec(line))
-    .flatMap((match) => Number(match?.[2]) === process.pid ? [Number(match?.[1])] : [])
+  for (const pid of childrenOf(process.pid)) process.kill(pid, 'SIGKILL')
 }
 
 test('a device whose transforms are slow again and again is left alone, and nobody waits for it', async (t) => {
@@ -182,17 +175,17 @@ test('closing ends the process, whatever it does, and rejects what is not done',
   const stuck = run(STUCK, EVIL)
   await new Promise(setImmediate)
   await new Promise(setImmediate)
-  t.equal(transformProcesses().length, 1)
+  t.equal(childrenOf(process.pid).length, 1)
   await Promise.all([
     t.rejects(stuck, { code: 'MBS_ERR_MAPPING_TRANSFORMER', retryable: true }),
     transformer.close()
   ])
-  t.same(transformProcesses(), [])
+  t.same(childrenOf(process.pid), [])
   await transformer.close()
   await t.rejects(run('1'), { code: 'MBS_ERR_MAPPING_TRANSFORMER' })
   const idle = create(t)
   await idle.transformer.close()
-  t.same(transformProcesses(), [], 'it is started only when it is needed')
+  t.same(childrenOf(process.pid), [], 'it is started only when it is needed')
 })
 
 test('a process that cannot be started rejects what waits for it, and is tried again', async (t) => {
