@@ -65,7 +65,7 @@ export function examineConfig (options: LoadOptions): ExaminedConfig {
   const env = options.env ?? process.env
   const settings = listSettings()
   const draft = new Draft()
-  const report = new Report((path) => draft.originOf(path), (path) => draft.exactOriginOf(path) !== 'default')
+  const report = new Report((path) => draft.originOf(path))
 
   if (options.file !== undefined) {
     const { values, lineOf } = readConfigFile(options.file)

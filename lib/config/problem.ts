@@ -26,14 +26,11 @@ export interface Problem {
 /** Collects the mistakes of one configuration, one per setting: the first one found explains the later ones. */
 export class Report {
   readonly #originOf: (path: Path) => string
-  readonly #isGiven: (path: Path) => boolean
   readonly #problems: Problem[] = []
   readonly #warnings: string[] = []
 
-  /** @param isGiven whether a setting was given, and is not only there by default */
-  constructor (originOf: (path: Path) => string, isGiven: (path: Path) => boolean = () => false) {
+  constructor (originOf: (path: Path) => string) {
     this.#originOf = originOf
-    this.#isGiven = isGiven
   }
 
   get problems (): readonly Problem[] {
@@ -57,11 +54,6 @@ export class Report {
   /** Notes what is allowed and yet probably not meant. */
   warn (warning: string): void {
     this.#warnings.push(warning)
-  }
-
-  /** True where somebody gave this very setting. */
-  given (path: Path): boolean {
-    return this.#isGiven(path)
   }
 
   /** True where neither the setting nor anything above or below it has a mistake: only then can it be relied on. */

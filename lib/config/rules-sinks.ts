@@ -100,12 +100,7 @@ export function checkSink (path: Path, sink: Sink, report: Report): void {
       })
     }
   }
-  if (!report.sound(path)) return
-  for (const key of Object.keys(sink.batch)) {
-    if (sink.contentMode === 'batch' || !report.given([...path, 'batch', key])) continue
-    report.warn(`${formatPath([...path, 'batch', key])} has no effect while ${formatPath([...path, 'contentMode'])} is ${sink.contentMode}`)
-  }
-  if (sink.kind !== 'display') return
+  if (!report.sound(path) || sink.kind !== 'display') return
   const without = HTTP_ONLY.filter((key) => sink[key] !== undefined).map(String)
   if (Object.keys(sink.headers).length > 0) without.push('headers')
   for (const key of without) {

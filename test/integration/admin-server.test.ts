@@ -85,7 +85,7 @@ test('/readyz tells a person how outbox and sink are, with or without a query', 
   for (const path of ['/readyz', '/readyz?verbose']) {
     t.strictSame(json(await call(path)), {
       status: 'ok',
-      checks: { started: true, draining: false, outbox: state.stats, sink: state.sinkHealth }
+      checks: { started: true, draining: false, outbox: state.stats, sinks: { default: state.sinkHealth } }
     })
   }
 })

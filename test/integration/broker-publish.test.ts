@@ -64,7 +64,7 @@ test('says who published what, and keeps the payload byte for byte', async (t) =
   await outbox.arrived(1)
   const { receivedAt, ...publish } = publishes[0] as NonNullable<typeof publishes[0]>
   t.same(publish, {
-    client: { id: 'station-1' }, topic: 'a/b', payload, qos: 1, retain: true, dup: true, messageId: 9, will: false
+    client: { id: 'station-1', method: 'anonymous' }, topic: 'a/b', payload, qos: 1, retain: true, dup: true, messageId: 9, will: false
   })
   t.ok(Math.abs(Date.now() - receivedAt) < 60_000)
 })

@@ -100,13 +100,10 @@ test('what has no effect on the display sink is warned about', async (t) => {
   t.strictSame(warnings.map((warning) => warning.split(' ')[0]), ['sink.auth', 'sink.tls', 'sink.headers'])
 })
 
-test('what goes into a batch has no effect in another content mode, and is warned about', async (t) => {
+test('what goes into a batch has bounds', async (t) => {
   t.match(load({ contentMode: 'batch', batch: { count: 10, wait: 'PT0S' } }), {
     config: { sink: { batch: { count: 10, bytes: 1_048_576, wait: 0 } } }, warnings: []
   })
-  t.match(load({ batch: { count: 10 } }).warnings, [/^sink\.batch\.count has no effect while sink\.contentMode is auto$/])
-  const env = { MBS_SINK_URL: URL, MBS_SINK_BATCH_BYTES: '2MiB' }
-  t.match(loadConfig({ env }).warnings, [/^sink\.batch\.bytes has no effect/])
   t.strictSame(paths({ batch: { count: 0 } }), ['sink.batch.count'])
   t.strictSame(paths({ batch: { bytes: 1023 } }), ['sink.batch.bytes'])
 })
