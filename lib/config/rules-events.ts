@@ -12,7 +12,7 @@ import type { DraftConfig } from './schema.ts'
 const ALLOWED: Readonly<Record<string, string>> = {
   topic: 'a topic filter, with {name} for a level, {name...} for the rest and {?name} for a property bag',
   contentType: 'a media type, or a text with placeholders; where there is a transform, a type of JSON',
-  properties: 'a name of the topic, as {bag}',
+  'properties.from': 'a name of the topic, as {bag}',
   transform: 'a JSONata expression',
   schema: 'a section with either file or inline',
   'schema.inline': 'a JSON Schema (draft-07 or 2020-12) that refers to nothing outside of it',
