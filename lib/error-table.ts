@@ -226,7 +226,6 @@ export const table = {
     help: 'Correct what is named; `mqtt-broker-source passwd --file FILE USER` makes entries. A running program goes on with the last good file.',
     exitCode: EXIT_CONFIG
   },
-  // ---- access: what a session may do ------------------------------------------------------------------------------
   MBS_ERR_ACCESS_PERMISSIONS: {
     message: 'The permissions file {file} cannot be used: {reason}.',
     help: 'Correct what is named; the file has `permissions:` with a list like that of access.permissions (docs/permissions.md). While the program runs, the permissions that it had stay in force.',
@@ -250,6 +249,11 @@ export const table = {
   MBS_ERR_INGEST_TIMEOUT: {
     message: 'The outbox did not store the publish within limits.publishTimeout ({timeoutMs} ms); it was not acknowledged.',
     help: 'The device sends it again on reconnect. Check the disk for load or faults (iostat, dmesg).',
+    retryable: true
+  },
+  MBS_ERR_INGEST_UNDELIVERED: {
+    message: 'The sinks have not taken an event whose rule says ack: delivered: {reason}; the publish was not acknowledged.',
+    help: 'The device sends it again on reconnect, and waits for the same event. See the log for the sink that is down; `ack: stored` does not wait for sinks.',
     retryable: true
   },
   MBS_ERR_MAPPING_RULE: {
@@ -372,13 +376,11 @@ export const table = {
     exitCode: EXIT_CONFIG
   },
 
-  // ---- files that are read again ------------------------------------------------------------------------------------
+  // ---- files that are read again, display, admin --------------------------------------------------------------------
   MBS_ERR_RELOAD_FAILED: {
     message: 'The {what} could not be taken over: {reason}; what was in force before still is.',
     help: 'Correct the files, `mqtt-broker-source check` says what is wrong with them. They are read again when they change, and on SIGHUP.'
   },
-
-  // ---- display, admin -----------------------------------------------------------------------------------------------
   MBS_ERR_DISPLAY_EVENT: {
     message: 'The request is not a CloudEvent: {reason}.',
     help: 'POST a CloudEvent in binary, structured or batched content mode [CE-HTTP 3].'

@@ -76,8 +76,6 @@ const STORED: IngestOutcome = Object.freeze({ kind: 'stored' })
 class PublishPath implements Ingest {
   readonly #options: IngestOptions
   readonly #open: OpenPublishes
-  /** Those that wait for more than their append: nothing of another client waits behind them. */
-  readonly #awaiting: OpenPublishes
   readonly #order = new AnswerOrder<IngestOutcome>()
   readonly #acks: Acks
   readonly #ids = new EventIds()
@@ -93,23 +91,21 @@ class PublishPath implements Ingest {
     const { publishTimeoutMs, now, telemetry, receipts, receiptLimit } = options
     this.#options = options
     this.#retransmissions = new Retransmissions({ limit: receiptLimit, receipts, ids: this.#ids })
-    const open = {
+    this.#open = new OpenPublishes({
       timeoutMs: publishTimeoutMs,
       now,
-      stored: (receipt: RememberedReceipt | undefined, seconds: number) => {
+      stored: (receipt, seconds) => {
         telemetry.publishStored(seconds)
         if (receipt !== undefined) this.#retransmissions.answered(receipt)
       }
-    }
-    this.#open = new OpenPublishes(open)
-    this.#awaiting = new OpenPublishes(open)
+    })
     const { isReady, settled } = options
     const store = (event: Event, receipt: RememberedReceipt): Promise<number> => this.#store(event, receipt)
     this.#acks = new Acks({ store, isReady, settled, telemetry, now })
   }
 
   get open (): number {
-    return this.#open.size + this.#awaiting.size + this.#acks.early + this.#waitingWills
+    return this.#open.size + this.#acks.early + this.#waitingWills
   }
 
   publish (publish: Publish): Promise<IngestOutcome> {
@@ -143,7 +139,6 @@ class PublishPath implements Ingest {
     this.#acks.giveUp()
     await Promise.all(this.#wills)
     await this.#open.settled()
-    await this.#awaiting.settled()
     await this.#acks.settled()
   }
 
@@ -158,7 +153,9 @@ class PublishPath implements Ingest {
       case undefined: return this.#open.add(this.#store(event, receipt), receipt)
       case 'delivered': {
         const { clientId } = receipt as RememberedReceipt
-        const outcome = this.#awaiting.add(this.#acks.delivered(event, receipt as RememberedReceipt), receipt)
+        const expected = this.#open.expect(receipt)
+        this.#appendExpected(event, receipt, expected)
+        const { outcome } = expected
         return this.#order.has(clientId) ? outcome : this.#order.after(clientId, outcome)
       }
       case 'received': {

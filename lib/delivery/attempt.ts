@@ -15,24 +15,36 @@ function isMade ({ kind }: Outcome): boolean {
 }
 
 /**
- * Sends events of one lane once, in their order: one, or several to a sink that takes batches. The outcomes are theirs;
- * where there are fewer, the others were not tried. A sink that breaks its contract, by throwing or by giving up
- * unasked, is a network failure of the first and not the end of a lane.
+ * Sends events of one lane once, in their order, together with those of other lanes where the sink takes batches. The
+ * outcomes are theirs; where there are fewer, the others were not tried. A sink that breaks its contract, by throwing
+ * or by giving up unasked, is a network failure of the first and not the end of a lane.
  */
-export async function send (
+export async function sendAll (
   sink: Sink, events: readonly Event[], signal: AbortSignal, telemetry: Telemetry
 ): Promise<readonly Outcome[]> {
-  const [only] = events
+  if (sink.sendAll === undefined) return [await send(sink, events[0] as Event, signal, telemetry)]
   try {
-    const outcomes = events.length === 1 || sink.sendAll === undefined
-      ? [await sink.send(only as Event, signal)]
-      : await sink.sendAll(events, signal)
+    const outcomes = await sink.sendAll(events, signal)
     const [first] = outcomes
     return first !== undefined && (isMade(first) || signal.aborted) ? outcomes : [GIVEN_UP]
   } catch (error) {
-    telemetry.unexpected(error, `sink ${sink.name}`)
-    return [{ kind: 'network', code: 'UNEXPECTED', reason: String(error), timedOut: false }]
+    return [unexpected(sink, error, telemetry)]
   }
+}
+
+/** Sends one event once, in a request of its own: whatever becomes of it is its own doing, or the sink's. */
+export async function send (sink: Sink, event: Event, signal: AbortSignal, telemetry: Telemetry): Promise<Outcome> {
+  try {
+    const outcome = await sink.send(event, signal)
+    return isMade(outcome) || signal.aborted ? outcome : GIVEN_UP
+  } catch (error) {
+    return unexpected(sink, error, telemetry)
+  }
+}
+
+function unexpected (sink: Sink, error: unknown, telemetry: Telemetry): Outcome {
+  telemetry.unexpected(error, `sink ${sink.name}`)
+  return { kind: 'network', code: 'UNEXPECTED', reason: String(error), timedOut: false }
 }
 
 /** An outcome in words, for the log. */

@@ -144,7 +144,7 @@ export class DeadLetters {
     if (letter === undefined) return page !== undefined
     const event = forwardedEvent(letter)
     for (let retry = 0; !signal.aborted; retry++) {
-      const [outcome] = await send(sink, [event], abort, telemetry) as [Outcome]
+      const outcome = await send(sink, event, abort, telemetry)
       const verdict = classify(outcome)
       if (verdict === 'delivered') {
         telemetry.deadLetterForwarded(sink.name)

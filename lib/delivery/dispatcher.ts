@@ -13,7 +13,7 @@ import { setMaxListeners } from 'node:events'
 import type { StoredEvent } from '../message.ts'
 import type { Outcome } from '../sink/sink.ts'
 import { Alarm } from './alarm.ts'
-import { describe, fieldsOf, send } from './attempt.ts'
+import { describe, fieldsOf } from './attempt.ts'
 import { Checkpoint } from './checkpoint.ts'
 import { classify } from './classify.ts'
 import { systemClock, within, type Clock } from './clock.ts'
@@ -25,6 +25,7 @@ import { deliveryLimits, type DispatcherOptions } from './options.ts'
 import { Prober } from './prober.ts'
 import { Relevance } from './relevance.ts'
 import { Retries } from './retries.ts'
+import { Sending } from './sending.ts'
 import { SharedTrim } from './shared-trim.ts'
 import { SinkHealth, type SinkState } from './sink-health.ts'
 
@@ -41,6 +42,7 @@ export class Dispatcher {
   readonly #loader: Loader
   readonly #prober: Prober
   readonly #relevance: Relevance
+  readonly #sending: Sending
   readonly #deadLetters: DeadLetters
   readonly #alarm: Alarm
   /** Ends everything but the attempts under way, and then those. */
@@ -49,7 +51,6 @@ export class Dispatcher {
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
   #loops: Promise<unknown> = Promise.resolve()
-  #inFlight = 0
   /** Dead letters on their way to the disk. */
   #settingAside = 0
   #onIdle: (() => void) | undefined
@@ -84,6 +85,7 @@ export class Dispatcher {
       clock: this.#clock,
       signal
     })
+    this.#sending = new Sending({ sink, relevance: this.#relevance, telemetry, signal: this.#abort.signal })
     this.#deadLetters = new DeadLetters({
       outbox,
       of: sink.name,
@@ -119,7 +121,7 @@ export class Dispatcher {
       compareAfter: retry + 1,
       compareEveryMs: backoffMaxMs,
       pauseMs: (failures, outcome) => this.#retries.pauseMs(failures, outcome),
-      send: (stored) => this.#send(stored),
+      send: (stored) => this.#sending.one(stored),
       settle: (lane, stored, outcome, startedAt, outdone) => {
         this.#settle(lane, stored, outcome, startedAt, outdone)
       },
@@ -144,7 +146,7 @@ export class Dispatcher {
   stats (): { readonly waiting: number, readonly inFlight: number } {
     const { lowest, beyond } = this.#checkpoint.cursor
     const waiting = Math.max(0, this.#options.outbox.stats().nextSequence - lowest - beyond)
-    return { waiting, inFlight: this.#inFlight }
+    return { waiting, inFlight: this.#sending.inFlight }
   }
 
   /** True for an event that the sink has taken, or is not to get. */
@@ -208,7 +210,7 @@ export class Dispatcher {
       this.#prober.probe()
     } else {
       if (this.#retries.crowdedOut) this.#retries.resumeDue(this.#clock.now())
-      while (this.#inFlight < this.#health.limit) {
+      while (this.#sending.inFlight < this.#health.limit) {
         const lane = this.#lanes.take()
         if (lane === undefined) break
         if (!this.#passOver(lane)) void this.#attempt(lane)
@@ -230,29 +232,17 @@ export class Dispatcher {
   async #attempt (lane: Lane): Promise<void> {
     const stored = loadedHead(lane)
     if (stored === undefined) return
+    const { batch } = this.#options.sink
     const startedAt = this.#clock.now()
-    const run = this.#options.sink.batch === undefined ? [stored] : runOf(lane, this.#options.sink.batch)
-    const outcomes = await this.#sendRun(run)
+    // What has failed goes alone: beside others, nobody could tell whose failure it is.
+    const run = batch === undefined || lane.trouble !== undefined ? undefined : runOf(lane, batch)
+    const outcomes = run === undefined ? [await this.#sending.one(stored)] : await this.#sending.run(run)
     try {
-      this.#settleRun(lane, run, outcomes, startedAt)
+      this.#settleRun(lane, run ?? [stored], outcomes, startedAt)
       this.#pump()
     } catch (error) {
       this.#options.telemetry.unexpected(error, 'delivery')
     }
-  }
-
-  async #send (stored: StoredEvent): Promise<Outcome> {
-    const [outcome] = await this.#sendRun([stored])
-    return outcome as Outcome
-  }
-
-  async #sendRun (run: readonly StoredEvent[]): Promise<readonly Outcome[]> {
-    const { sink, telemetry } = this.#options
-    this.#inFlight++
-    const events = run.map((stored) => this.#relevance.outgoing(stored))
-    const outcomes = await send(sink, events, this.#abort.signal, telemetry)
-    this.#inFlight--
-    return outcomes
   }
 
   /** Settles events at the front of a busy lane, in order, up to the first that the sink did not take. */
@@ -390,7 +380,7 @@ export class Dispatcher {
   }
 
   #isIdle (): boolean {
-    return this.#inFlight === 0 && this.#settingAside === 0 && !this.#prober.busy
+    return this.#sending.inFlight === 0 && this.#settingAside === 0 && !this.#prober.busy
   }
 
   async #idleWithin (timeoutMs: number): Promise<void> {

@@ -14,7 +14,7 @@ import type { RememberedReceipt } from './retransmissions.ts'
 /** What may be acknowledged before it is stored; in bytes, of the events as they are reckoned here. */
 const MAX_EARLY_BYTES = 8 * 1024 * 1024
 const OVERHEAD_BYTES = 512
-/** So many events are known for which publishes wait until they are delivered. */
+/** For so many events publishes wait until they are delivered, over all clients. */
 const MAX_UNDELIVERED = 65_536
 
 export interface AcksOptions {
@@ -27,6 +27,8 @@ export interface AcksOptions {
   readonly telemetry: Pick<Telemetry, 'publishStored' | 'publishLost'>
   /** Milliseconds, of a clock that never jumps. */
   readonly now: () => number
+  /** The constant below unless a test brings its own. */
+  readonly maxUndelivered?: number
 }
 
 export class Acks {
@@ -51,14 +53,21 @@ export class Acks {
 
   /**
    * Stores an event; resolves when every sink is done with it. A retransmission waits for the event of the first time,
-   * and is not stored. Rejects as the append does, and with MBS_ERR_INGEST_CLOSING when it is given up.
+   * and is not stored. Rejects as the append does, with MBS_ERR_INGEST_UNDELIVERED where too many wait already, and
+   * with MBS_ERR_INGEST_CLOSING when it is given up.
    */
   delivered (event: Event, receipt: RememberedReceipt): Promise<void> {
     const { eventId } = receipt
     const underway = this.#undelivered.get(eventId)
     if (underway !== undefined) return underway
-    const delivered = this.#options.store(event, receipt).then((sequence) => this.#untilSettled(sequence))
-    if (this.#undelivered.size < MAX_UNDELIVERED) this.#undelivered.set(eventId, delivered)
+    const { store, maxUndelivered = MAX_UNDELIVERED } = this.#options
+    if (this.#undelivered.size >= maxUndelivered) {
+      // Not stored either: its device sends it again, and each time it would be stored once more.
+      const reason = `${maxUndelivered} publishes wait for them already`
+      return Promise.reject(createError('MBS_ERR_INGEST_UNDELIVERED', { reason }))
+    }
+    const delivered = store(event, receipt).then((sequence) => this.#untilSettled(sequence))
+    this.#undelivered.set(eventId, delivered)
     const forget = (): void => { this.#undelivered.delete(eventId) }
     delivered.then(forget, forget)
     return delivered

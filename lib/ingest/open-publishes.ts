@@ -26,16 +26,18 @@ interface Entry {
   readonly resolve: (outcome: IngestOutcome) => void
   /** What came behind it and has nothing to wait for but its turn. */
   readonly followers: Array<() => void>
+  /** It waits for the sinks. */
+  awaitsDelivery: boolean
 }
 
-/** A publish whose event is still being made: its time runs. */
+/** A publish that is not appended yet, or waits for more than its append: its time runs. */
 export interface Expected {
   readonly outcome: Promise<IngestOutcome>
   /** False where it has been too late already: what would be appended now, the device sends again. */
   readonly isOpen: boolean
   /** Its append has been started. */
   start (append: Promise<unknown>): void
-  /** It waits for more than its append: nothing waits behind it. */
+  /** It waits for the sinks, and nothing of other clients waits behind it. */
   await (delivered: Promise<unknown>): void
   /** There is nothing to append, or to wait for: it is answered in its turn. */
   leave (outcome: IngestOutcome): void
@@ -50,7 +52,7 @@ export class OpenPublishes {
   /** Whose appends have been started, in this order. */
   readonly #entries = new Set<Entry>()
   #newest: Entry | undefined
-  /** Whose events are being made. */
+  /** Whose events are being made, or are on their way to the sinks. */
   readonly #expected = new Set<Entry>()
   #sweepTimer: NodeJS.Timeout | undefined
   #waiters: Array<() => void> = []
@@ -79,7 +81,10 @@ export class OpenPublishes {
       outcome,
       get isOpen () { return expected.has(entry) },
       start: (append) => { if (expected.delete(entry)) this.#start(entry, append) },
-      await: (delivered) => { this.#watch(entry, delivered) },
+      await: (delivered) => {
+        entry.awaitsDelivery = true
+        this.#watch(entry, delivered)
+      },
       leave: (outcome) => {
         const end = (): void => { this.#settle(entry, outcome) }
         const last = this.#lastOpen()
@@ -101,7 +106,7 @@ export class OpenPublishes {
   }
 
   #entryOf (receipt: RememberedReceipt | undefined, resolve: Entry['resolve']): Entry {
-    return { arrivedAt: this.#options.now(), receipt, resolve, followers: [] }
+    return { arrivedAt: this.#options.now(), receipt, resolve, followers: [], awaitsDelivery: false }
   }
 
   #start (entry: Entry, append: Promise<unknown>): void {
@@ -157,7 +162,11 @@ export class OpenPublishes {
     const lateBefore = now() - timeoutMs
     // Appends are not started in the order of arrival where events take a while to be made: all are looked at.
     for (const entry of [...this.#entries, ...this.#expected]) {
-      if (entry.arrivedAt <= lateBefore) this.#refuse(entry, createError('MBS_ERR_INGEST_TIMEOUT', { timeoutMs }))
+      if (entry.arrivedAt > lateBefore) continue
+      const reason = `no answer within limits.publishTimeout (${timeoutMs} ms)`
+      this.#refuse(entry, entry.awaitsDelivery
+        ? createError('MBS_ERR_INGEST_UNDELIVERED', { reason })
+        : createError('MBS_ERR_INGEST_TIMEOUT', { timeoutMs }))
     }
     this.#sweepTimer = this.size > 0 ? this.#scheduleSweep() : undefined
   }

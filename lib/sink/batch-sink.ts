@@ -6,7 +6,7 @@
  * `untried`. Calls go into batches whole, as far as they fit, and in the order in which they came. A call waits at most
  * `waitMs` for others.
  */
-import { encode, encodeBatch, encodeJson } from '../cloudevent/encode.ts'
+import { encodeBatch, encodeJson } from '../cloudevent/encode.ts'
 import type { Event } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { networkOutcome } from './http-attempt.ts'
@@ -80,8 +80,9 @@ class BatchSink implements Sink {
     this.#now = options.now ?? (() => performance.now())
   }
 
+  /** In no batch: whose failure it is, only an event alone can tell. */
   async send (event: Event, signal: AbortSignal): Promise<Outcome> {
-    return (await this.sendAll([event], signal))[0] as Outcome
+    return await this.#sink.send(event, signal)
   }
 
   async sendAll (events: readonly Event[], signal: AbortSignal): Promise<readonly Outcome[]> {
@@ -95,7 +96,7 @@ class BatchSink implements Sink {
         const from = outcomes.length
         const to = from + this.#fitting(documents, from)
         const part = { events: events.slice(from, to), documents: documents.slice(from, to), signal }
-        const results = to > from ? await this.#enqueue(part) : [await this.#single(events[from] as Event, signal)]
+        const results = to > from ? await this.#enqueue(part) : [await this.send(events[from] as Event, signal)]
         outcomes.push(...results)
         taken = results.every((outcome) => this.#isTaken(outcome))
       }
@@ -225,13 +226,9 @@ class BatchSink implements Sink {
     const outcomes: Outcome[] = []
     for (const event of events) {
       const last = outcomes.at(-1)
-      outcomes.push(last === undefined || this.#isTaken(last) ? await this.#single(event, signal) : UNTRIED)
+      outcomes.push(last === undefined || this.#isTaken(last) ? await this.send(event, signal) : UNTRIED)
     }
     return outcomes
-  }
-
-  #single (event: Event, signal: AbortSignal): Promise<Outcome> {
-    return this.#sink.post(encode(event, 'auto'), signal)
   }
 
   #isTaken (outcome: Outcome): boolean {

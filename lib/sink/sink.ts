@@ -43,7 +43,7 @@ export interface Sink {
   readonly destination: string
   /** What has to be read before anything is sent. Absent where there is nothing. */
   readonly files?: readonly SinkFiles[]
-  /** Sends one event once. @param signal ends the attempt early, with outcome `aborted` */
+  /** Sends one event once, in a request of its own. @param signal ends the attempt early, with outcome `aborted` */
   send (event: Event, signal: AbortSignal): Promise<Outcome>
   /**
    * Sends events of one partition key, in order, together with those of other calls where that fits. An event is sent

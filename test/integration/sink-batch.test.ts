@@ -37,9 +37,9 @@ test('calls that come within the wait go into one request, in their order, and e
   t.same(outcomes, Array(2).fill({ kind: 'answer', status: 202, body: Buffer.alloc(0) }))
   const { signal } = new AbortController()
   const [first, second, third] = await Promise.all([
-    sink.sendAll(events('1', '2'), signal), sink.send(event({ id: '3' }), signal), sink.sendAll(events('4', '5', '6'), signal)
+    sink.sendAll(events('1', '2'), signal), sink.sendAll(events('3'), signal), sink.sendAll(events('4', '5', '6'), signal)
   ])
-  t.same([first.length, second.kind, third.length], [2, 'answer', 3])
+  t.same([first.length, second.length, third.length], [2, 1, 3])
   t.same(seen(server), ['batch: a b', 'batch: 1 2 3 4 5 6'])
   const [request] = server.requests
   t.equal(request?.header('content-type'), 'application/cloudevents-batch+json; charset=utf-8')
@@ -48,12 +48,23 @@ test('calls that come within the wait go into one request, in their order, and e
   t.same(await sink.sendAll([], noAbort()), [])
 })
 
+test('an event that is sent by itself goes into no batch and waits for none', async (t) => {
+  const server = await startHttpSink(t)
+  const sink = batchSink(t, server.url, { waitMs: 60_000 })
+  const { signal } = new AbortController()
+  const waiting = sink.sendAll(events('1', '2'), signal)
+  t.match(await sink.send(event({ id: '3' }), signal), { kind: 'answer', status: 202 })
+  t.same(seen(server).length, 1)
+  await sink.close()
+  t.same(statuses(await waiting), ['aborted', 'aborted'])
+})
+
 test('nothing waits once enough is there, by number or by size', async (t) => {
   const server = await startHttpSink(t)
   const size = encodeJson(event({ id: '1' })).length
   const { signal } = new AbortController()
   const full = batchSink(t, server.url, { count: 3, waitMs: 60_000 })
-  await Promise.all([full.sendAll(events('1', '2'), signal), full.send(event({ id: '3' }), signal)])
+  await Promise.all([full.sendAll(events('1', '2'), signal), full.sendAll(events('3'), signal)])
   // Brackets and commas count: three would be one byte too many.
   const large = batchSink(t, server.url, { bytes: 3 * size + 3, waitMs: 60_000 })
   const [sent, waiting] = [large.sendAll(events('4', '5'), signal), large.sendAll(events('6', '7'), signal)]
@@ -62,7 +73,7 @@ test('nothing waits once enough is there, by number or by size', async (t) => {
   await large.close()
   t.same(statuses(await waiting), ['aborted', 'aborted'])
   const exact = batchSink(t, server.url, { bytes: 3 * size + 4, waitMs: 60_000 })
-  await Promise.all([exact.sendAll(events('1', '2'), signal), exact.send(event({ id: '3' }), signal)])
+  await Promise.all([exact.sendAll(events('1', '2'), signal), exact.sendAll(events('3'), signal)])
   t.equal(server.requests.at(-1)?.body.length, 3 * size + 4)
 })
 
@@ -243,5 +254,41 @@ test('a whole source sends batches where the settings say so; its dead-letter si
   const batches = server.requests.filter(({ mode }) => mode === 'batch').map((request) => request.events().length)
   t.ok(batches.some((count) => count > 1), batches.join())
   t.ok(batches.every((count) => count <= 5), batches.join())
+  await Promise.all(clients.map((client) => client.endAsync()))
+})
+
+test('an event on which the sink always fails costs those beside it in a batch no attempts', async (t) => {
+  const server = await startHttpSink(t)
+  server.answer = (request) => ({ status: request.events().some(({ subject }) => subject === 'bad') ? 503 : 202 })
+  const source = createSource({
+    env: {},
+    settings: {
+      listeners: [{ port: 0 }],
+      outbox: { store: 'memory' },
+      http: { port: 0 },
+      sink: { url: server.url, contentMode: 'batch', batch: { count: 100, wait: 'PT0.1S' } },
+      // Retries that come together: beside the bad one, all the others would fail again and again.
+      delivery: { retry: 1, backoffDelay: 'PT0.01S', backoffMax: 'PT0.01S', checkpoint: 'PT0.01S' },
+      log: { level: 'silent' }
+    }
+  })
+  t.teardown(() => source.close())
+  await source.start()
+  const url = `mqtt://${source.addresses.listeners[0]!.address}`
+  const clients = await Promise.all(Array.from({ length: 8 }, (_, at) => connectAsync(url, { clientId: `c${at}` })))
+  const topics = clients.map((_, at) => at === 0 ? 'bad' : `good/${at}`)
+  await Promise.all(clients.map((client, at) => client.publishAsync(topics[at] as string, '1', { qos: 1 })))
+  const metrics = async () =>
+    parseMetrics(await (await fetch(`http://${source.addresses.http}/metrics`)).text())
+  const dead = async () => sampleOf(await metrics(), 'mqtt_broker_source_dead_lettered_total{sink="default",reason="attempts"}')
+  for (let round = 0; await dead() === undefined; round++) {
+    await clients[1]!.publishAsync(`more/${round}`, '1', { qos: 1 })
+  }
+  const batches = server.requests.filter(({ mode }) => mode === 'batch').map((request) => request.events().map(({ subject }) => subject))
+  t.ok(batches.some((subjects) => subjects.includes('bad') && subjects.length > 1), 'it was in a batch with others')
+  t.equal(await dead(), 1, 'the bad one')
+  const taken = server.requests.filter((request) => request.events().every(({ subject }) => subject !== 'bad'))
+  const subjects = taken.flatMap((request) => request.events().map(({ subject }) => subject))
+  for (const topic of topics.slice(1)) t.ok(subjects.includes(topic), topic)
   await Promise.all(clients.map((client) => client.endAsync()))
 })

@@ -1,5 +1,6 @@
 import t, { test } from 'tap'
 import { createError } from '../../lib/errors.ts'
+import { Acks } from '../../lib/ingest/acks.ts'
 import { createIngest, type Ingest, type IngestOptions } from '../../lib/ingest.ts'
 import type { Event, Handling, Publish } from '../../lib/message.ts'
 import { ScriptedOutbox } from '../support/broker-outbox.ts'
@@ -425,7 +426,7 @@ test('ack: delivered stores a retransmission once while the first one is under w
   const first = ingest.publish(publishOf())
   outbox.release()
   clock.now = 1000
-  t.match(await first, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_TIMEOUT' } })
+  t.match(await first, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_UNDELIVERED' } })
   const again = ingest.publish(publishOf({ dup: true }))
   await new Promise(setImmediate)
   t.equal(outbox.appends.length, 1)
@@ -568,4 +569,29 @@ test('an event that takes a while to be made is answered as its rule says, and i
   settle()
   await until(() => order.length === 4)
   t.same(order.slice(2), ['a slow', 'a plain'])
+})
+
+test('events for which publishes wait until they are delivered are bounded, and one too many is not stored', async (t) => {
+  const event = toEvent(publishOf(), 'id')
+  const receipt = (eventId: string) => ({ clientId: 'c', messageId: 1, digest: 1, eventId, serial: 1 })
+  const { telemetry } = createTestTelemetry()
+  const settles: Array<() => void> = []
+  let stored = 0
+  const acks = new Acks({
+    store: async () => ++stored,
+    isReady: () => true,
+    settled: () => new Promise((resolve) => { settles.push(resolve) }),
+    telemetry,
+    now: () => 0,
+    maxUndelivered: 2
+  })
+  const waits = [acks.delivered(event, receipt('1')), acks.delivered(event, receipt('2'))]
+  await t.rejects(acks.delivered(event, receipt('3')), { code: 'MBS_ERR_INGEST_UNDELIVERED' })
+  t.equal(stored, 2)
+  t.equal(acks.delivered(event, receipt('2')), waits[1], 'a retransmission is none too many')
+  await until(() => settles.length === 2)
+  for (const settle of settles) settle()
+  await Promise.all(waits)
+  void acks.delivered(event, receipt('3'))
+  t.equal(stored, 3, 'and there is room again')
 })

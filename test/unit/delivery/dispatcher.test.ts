@@ -605,3 +605,28 @@ void test('random failures with batches: order within a key, every event once ta
     t.same(sink.overlapped, [], `seed ${seed}`)
   }
 })
+
+void test('what has failed in a batch is sent alone: a poison event costs its neighbors no attempts', async (t) => {
+  const clock = new FakeClock()
+  const sink = new BatchingSink(clock)
+  const { append, deadLetters, drained, dispatcher } = await createRig(t, { clock, sink, retry: 3 })
+  let batches = 0
+  const isPoison = (event: { readonly id: string }) => event.id === 'bad-0'
+  // As a sink does that stores a batch whole or not at all.
+  sink.sendAll = async (events, signal) => {
+    const together = batches++ < 9 ? 503 : 202
+    if (together === 503) return events.map(() => answer(503))
+    return await BatchingSink.prototype.sendAll.call(sink, events, signal)
+  }
+  sink.script = (event) => isPoison(event) ? 503 : 202
+  await append('bad', 1)
+  for (let key = 0; key < 8; key++) await append(`good${key}`, 20)
+  await dispatcher.start()
+  for (let round = 0; round < 60; round++) {
+    await append(`good${round % 8}`, 1)
+    await clock.pass(1000)
+  }
+  await drained()
+  t.same((await deadLetters()).map(({ stored }) => stored.event.id), ['bad-0'])
+  t.equal(sink.taken.length, 220)
+})
