@@ -28,6 +28,8 @@ class Model {
   readonly refused = new Set<string>()
   readonly receipts: Receipt[] = []
   readonly letters = new Map<number, number>()
+  /** Acknowledged events that were set aside at their append: dead letters from then on. */
+  readonly aside: string[] = []
   cursor = 0
   numbers = 0
   /** What was ever read, refused or not, by its place: the source and the sequence. */
@@ -115,13 +117,16 @@ class Run {
       next = page.next
     }
     this.#t.equal(lost, 0)
-    const certain = ids.filter((id) => !model.refused.has(id))
+    const isCertain = (id: string) => !model.refused.has(id)
+    const certain = ids.filter(isCertain)
     // A trim leaves whole blocks: what is kept begins somewhere before the cursor.
     this.#t.same(certain.slice(certain.length - model.acknowledged.length), model.acknowledged, 'what was acknowledged')
     const letters = await this.#outbox.readDeadLetters(1, ALL)
-    this.#t.same(letters.map((letter) => [letter.stored.sequence, letter.attempts]),
-      [...model.letters].sort(([one], [other]) => one - other), 'the dead letters')
-    this.#t.equal(this.#outbox.stats().deadLetters, model.letters.size)
+    this.#t.same(letters.filter(({ sink }) => sink === 'default').map(({ stored, attempts }) => [stored.sequence, attempts]),
+      [...model.letters].sort(([one], [other]) => one - other), 'the dead letters of the sink')
+    const aside = letters.filter(({ sink }) => sink === 'mapping').map(({ stored }) => stored.event.id)
+    this.#t.same(aside.filter(isCertain), model.aside.filter(isCertain), 'what was set aside at its append')
+    this.#t.equal(this.#outbox.stats().deadLetters, letters.length)
     const saved = await this.#outbox.loadCursor('main')
     this.#t.equal(saved?.lowest ?? 0, model.cursor, 'the cursor')
     this.#checkSequences()
@@ -169,6 +174,7 @@ class Run {
         await this.#outbox.append(event, receipt)
         model.acknowledged.push(`event-${number}`)
         model.receipts.push(receipt)
+        if (number % 13 === 0) model.aside.push(`event-${number}`)
       } catch {
         model.refused.add(`event-${number}`)
       }

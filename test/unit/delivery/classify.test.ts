@@ -26,7 +26,7 @@ void test('401 is final, unless it is an answer to credentials: these are no fau
   t.equal(classify(answer(403)), 'refused')
 })
 
-void test('what was not tried says nothing, like what was given up', async (t) => {
-  t.equal(classify({ kind: 'untried' }), 'aborted')
+void test('what was not tried, and what was given up, are told apart and say nothing of the event', async (t) => {
+  t.equal(classify({ kind: 'untried' }), 'untried')
   t.equal(classify({ kind: 'aborted' }), 'aborted')
 })

@@ -35,9 +35,11 @@ function own (attributes: Record<string, unknown>, { rule, ...given }: Given = {
 }
 
 test('without anything said, the mapper sets what the configuration does', async (t) => {
-  const { sequence, ...switches } = loadConfig({ env: {} }).config.events.extensions
+  // These two are set where events are stored, and where they are delivered.
+  const { sequence, sampledrate, ...switches } = loadConfig({ env: {} }).config.events.extensions
   t.same(switches, DEFAULT_EXTENSIONS)
   t.equal(sequence, false)
+  t.equal(sampledrate, true)
 })
 
 test('each switch sets its extension, and no other one', async (t) => {
