@@ -17,6 +17,7 @@ export {
 export { previewEvent, type EventPreview, type PublishExample } from './map-preview.ts'
 export type { DeadLetter, Event, StoredEvent } from './message.ts'
 export { checkPermission, type PermissionAnswer, type PermissionQuestion } from './permission-check.ts'
+export type { RequestPreview } from './request-preview.ts'
 export { createDisplayReceiver } from './sink/display-receiver.ts'
 export { createSource, type Addresses, type Source } from './source.ts'
 export { listMetrics, type MetricDescription } from './telemetry/list-metrics.ts'

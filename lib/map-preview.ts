@@ -1,12 +1,11 @@
 /** What a publish would become, and how it would be sent: for people who write rules. Opens and sends nothing. */
 import { topicProblem } from './broker/topics.ts'
-import { encode, encodeJson, type HttpMessage } from './cloudevent/encode.ts'
 import type { Config } from './config/schema.ts'
 import { isMbsError, type MbsError } from './errors.ts'
 import type { Aside, Event, QoS } from './message.ts'
 import { compileRules, reservedTopics, type CompiledRule, type LeftOut, type PresetName } from './mapping/event-rules.ts'
 import { createEventMapper } from './parts.ts'
-import { fitsBatch } from './sink/batch-sink.ts'
+import { previewRequests, type RequestPreview } from './request-preview.ts'
 
 export interface PublishExample {
   readonly topic: string
@@ -20,7 +19,7 @@ export interface PublishExample {
 export interface EventPreview {
   /** The rule that decides, as it stands in the configuration or in a preset; absent for the default rule. */
   readonly rule?: { readonly index: number, readonly topic: string, readonly preset?: PresetName }
-  /** What becomes of it: why there is no event, or the event and the request that carries it. */
+  /** What becomes of it: why there is no event, or the event and the requests that carry it. */
   readonly outcome:
     /** No device can publish to this topic. */
     | { readonly kind: 'impossible', readonly reason: string }
@@ -29,7 +28,7 @@ export interface EventPreview {
     | { readonly kind: 'left-out', readonly reason: LeftOut }
     /** It is stored as a dead letter. */
     | { readonly kind: 'set-aside', readonly aside: Aside, readonly event: Event }
-    | { readonly kind: 'event', readonly event: Event, readonly request: HttpMessage }
+    | { readonly kind: 'event', readonly event: Event, readonly requests: readonly RequestPreview[] }
 }
 
 /** Nobody is told what happens to the process of transforms: the outcome says it. */
@@ -63,7 +62,7 @@ export async function previewEvent (
     if (isMbsError(mapped)) return { ...rule, outcome: { kind: 'refused', error: mapped } }
     const aside = mapped.handling?.aside
     if (aside !== undefined) return { ...rule, outcome: { kind: 'set-aside', aside, event: mapped } }
-    return { ...rule, outcome: { kind: 'event', event: mapped, request: requestOf(mapped, config) } }
+    return { ...rule, outcome: { kind: 'event', event: mapped, requests: previewRequests(mapped, config) } }
   } finally {
     await mapper.close()
   }
@@ -71,10 +70,4 @@ export async function previewEvent (
 
 function toPlace ({ index, pattern, preset }: CompiledRule): NonNullable<EventPreview['rule']> {
   return { index, topic: pattern.text, ...(preset !== undefined && { preset }) }
-}
-
-/** With batches, that of a batch of one. */
-function requestOf (event: Event, { sink: { contentMode, batch } }: Config): HttpMessage {
-  const alone = contentMode === 'batch' && !fitsBatch(encodeJson(event), batch.bytes)
-  return encode(event, alone ? 'auto' : contentMode)
 }

@@ -26,6 +26,9 @@ import { VERSION } from './version.ts'
 export const SINK_NAME = 'default'
 export const DEAD_LETTER_SINK_NAME = 'dead-letters'
 
+/** The header User-Agent of every request. */
+export const USER_AGENT = `mqtt-broker-source/${VERSION}`
+
 /** Life-cycle events that wait while the outbox holds take no more: thousands of them. */
 const MAX_WAITING_LIFECYCLE_BYTES = 16 * 1024 * 1024
 
@@ -165,7 +168,7 @@ export function httpSink (
     timeoutMs: settings.timeout,
     keepAliveMs: settings.keepAlive,
     socketMaxAgeMs: settings.socketMaxAge,
-    userAgent: `mqtt-broker-source/${VERSION}`,
+    userAgent: USER_AGENT,
     telemetry
   })
 }

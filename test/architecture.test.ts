@@ -39,6 +39,7 @@ const PLAN: readonly Row[] = [
   { place: 'lib/maintenance.ts', lib: ['lib/'] },
   { place: 'lib/permission-check.ts', lib: ['lib/'] },
   { place: 'lib/map-preview.ts', lib: ['lib/'] },
+  { place: 'lib/request-preview.ts', lib: ['lib/'] },
   { place: 'lib/ingest.ts', lib: [...COMMON, 'lib/ingest/', 'lib/outbox/outbox.ts'] },
   { place: 'lib/ingest/', lib: [...COMMON, 'lib/outbox/outbox.ts'] },
   { place: 'lib/pem/' },

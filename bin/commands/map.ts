@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
-import { createError, loadConfig, previewEvent, type Event, type EventPreview } from '../../lib/index.ts'
+import { createError, loadConfig, previewEvent, type Event, type EventPreview, type RequestPreview } from '../../lib/index.ts'
 import { parse, type Command } from './command.ts'
 
 export const map: Command = {
@@ -17,8 +17,8 @@ export const map: Command = {
   --qos N              0, 1 or 2; 0 unless given
   --retain             the publish is to be retained
 
-Prints the rule that decides, the event, and the HTTP request in the content mode of the sink. Starts nothing and sends
-nothing. Exit code 0: there is an event. 1: there is none, or it is a dead letter. 78: the configuration cannot be used.
+Prints the rule that decides, the event, and the HTTP request of each sink in its content mode. What comes from files is
+named, not shown. Starts nothing and sends nothing. Exit code 0: there is an event. 1: there is none, or it is a dead letter. 78: the configuration cannot be used.
 `,
   async execute (argv) {
     const { values } = parse(argv, {
@@ -46,7 +46,7 @@ nothing. Exit code 0: there is an event. 1: there is none, or it is a dead lette
       qos: Number(qos) as 0 | 1 | 2,
       retain
     })
-    process.stdout.write(textOf(preview, config.sink.url))
+    process.stdout.write(textOf(preview))
     return preview.outcome.kind === 'event' ? 0 : 1
   }
 }
@@ -70,7 +70,7 @@ async function readPayload (file: string): Promise<Buffer> {
   }
 }
 
-function textOf ({ rule, outcome }: EventPreview, url: string | undefined): string {
+function textOf ({ rule, outcome }: EventPreview): string {
   const place = rule?.preset === undefined ? `events.rules[${rule?.index}]` : `preset ${rule.preset}, rule ${rule.index + 1}`
   const decides = rule === undefined ? 'the default rule' : `${place}, ${rule.topic}`
   switch (outcome.kind) {
@@ -84,19 +84,8 @@ function textOf ({ rule, outcome }: EventPreview, url: string | undefined): stri
       return `Rule: ${decides}\nDead letter: ${reason}: ${detail}.\n${eventText(outcome.event)}\n`
     }
     case 'event': {
-      const { event, request: { headers, body } } = outcome
-      const target = url === undefined ? 'POST to the sink' : `POST ${url.split(/[?#]/, 1)[0]}`
-      const lines = []
-      for (let at = 0; at < headers.length; at += 2) lines.push(`  ${headers[at]}: ${headers[at + 1]}`)
-      const shown = isUtf8(body) ? body.toString() : `${body.length} bytes: ${body.toString('base64')} (base64)`
-      return [
-        `Rule: ${decides}`,
-        eventText(event),
-        `Request: ${target}`,
-        ...lines,
-        '',
-        ...shown.split('\n').map((line) => `  ${line}`)
-      ].join('\n') + '\n'
+      const { event, requests } = outcome
+      return `Rule: ${decides}\n${eventText(event)}\n${requests.map(requestText).join('')}`
     }
   }
 }
@@ -104,4 +93,14 @@ function textOf ({ rule, outcome }: EventPreview, url: string | undefined): stri
 /** What stands in an event beside its data. */
 function eventText ({ data, partitionKey, handling, ...attributes }: Event): string {
   return `Event: ${JSON.stringify(attributes, null, 2)}\nOrdered with: ${JSON.stringify(partitionKey)}`
+}
+
+function requestText ({ sink, destination, request }: RequestPreview): string {
+  const title = sink === 'default' ? 'Request' : `Request to ${sink}`
+  if (request === undefined) return `${title}: none, for the filter of the sink does not hold\n`
+  const { headers, body } = request
+  const lines = [`${title}: POST ${destination ?? 'to the sink'}`]
+  for (let at = 0; at < headers.length; at += 2) lines.push(`  ${headers[at]}: ${headers[at + 1]}`)
+  const shown = isUtf8(body) ? body.toString() : `${body.length} bytes: ${body.toString('base64')} (base64)`
+  return `${[...lines, '', ...shown.split('\n').map((line) => `  ${line}`)].join('\n')}\n`
 }

@@ -2,6 +2,7 @@
 import { createError, reasonOf } from '../errors.ts'
 import { compileFilter } from '../mapping/filter.ts'
 import { parseCertificates } from '../pem/certificates.ts'
+import { isSecretHeader } from '../sink/secret-text.ts'
 import { describeFound, formatPath, redactUrl, type Path, type Report } from './problem.ts'
 import type { DraftConfig } from './schema.ts'
 import { SINK_URL } from './schema-sink.ts'
@@ -21,9 +22,6 @@ const OWNED_HEADERS = new Set([
   'host', 'connection', 'proxy-connection', 'keep-alive', 'upgrade', 'te', 'trailer', 'transfer-encoding', 'expect',
   'content-type', 'content-length', 'content-encoding'
 ])
-
-/** Names of headers in which secrets stand. */
-const SECRET_HEADER = /authorization|cookie|key|password|secret|token/
 
 /** What kind each sink is, where it does not say so. */
 export function completeSinks ({ sink, sinks }: DraftConfig, report: Report): void {
@@ -169,7 +167,7 @@ function checkAuth (path: Path, auth: Target['auth'], report: Report): void {
 
 function warnOfSecrets (path: Path, { headers, auth }: Target, report: Report): void {
   const secrets = Object.entries(headers)
-    .filter(([name, value]) => typeof value === 'object' || SECRET_HEADER.test(name.toLowerCase()))
+    .filter(([name, value]) => typeof value === 'object' || isSecretHeader(name))
     .map(([name]) => [...path, 'headers', name])
   if (auth !== undefined) secrets.unshift([...path, 'auth'])
   if (secrets.length === 0) return

@@ -14,7 +14,7 @@ import { SharedTrim } from './shared-trim.ts'
 import type { SinkState } from './sink-health.ts'
 
 /** What a sink has of its own. */
-export type SinkDelivery = Omit<DispatcherOptions, 'outbox' | 'telemetry' | 'saved' | 'onPassed' | 'clock' | 'random' | 'limits'>
+export type SinkDelivery = Omit<DispatcherOptions, 'outbox' | 'telemetry' | 'known' | 'saved' | 'onPassed' | 'clock' | 'random' | 'limits'>
 
 export interface DeliveriesOptions {
   /** Open already. */
@@ -48,11 +48,13 @@ export class Deliveries {
   constructor (options: DeliveriesOptions) {
     const { outbox, sinks, awaited, telemetry, clock = systemClock } = options
     this.#options = options
-    const trim = new SharedTrim(outbox, [...awaited, ...sinks.map(({ sink }) => sink.name)])
+    const known = new Set([...awaited, ...sinks.map(({ sink }) => sink.name)])
+    const trim = new SharedTrim(outbox, [...known])
     for (const settings of sinks) {
       const { name } = settings.sink
       this.#dispatchers.set(name, new Dispatcher({
         ...settings,
+        known,
         outbox,
         telemetry,
         clock,

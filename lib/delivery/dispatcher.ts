@@ -76,6 +76,7 @@ export class Dispatcher {
     this.#checkpoint = new Checkpoint({ outbox, sink: sink.name, saved, onPassed, telemetry })
     this.#relevance = new Relevance({
       sink: sink.name,
+      known: options.known ?? new Set([sink.name]),
       filter: options.filter,
       supersede: options.supersede === true,
       sampledrate: options.sampledrate === true,

@@ -12,6 +12,8 @@ export interface DispatcherOptions {
   readonly sink: Sink
   /** Which events the sink is to get; without one, all. */
   readonly filter?: (event: Event) => boolean
+  /** The names of all sinks that events may be meant for alone (`handling.only`); without them, that of this one. */
+  readonly known?: ReadonlySet<string>
   /** True where events may have a supersede key, and where those that stand for several say so. */
   readonly supersede?: boolean
   readonly sampledrate?: boolean

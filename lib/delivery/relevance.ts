@@ -13,6 +13,8 @@ export interface RelevanceOptions {
   /** The name of the sink. */
   readonly sink: string
   /** The filter of the sink; without one, it takes everything. */
+  /** The names of all sinks. */
+  readonly known: ReadonlySet<string>
   readonly filter: ((event: Event) => boolean) | undefined
   /** True where events may have a supersede key. */
   readonly supersede: boolean
@@ -85,10 +87,15 @@ export class Relevance {
     this.#newest?.done(stored)
   }
 
-  /** Not set aside from the beginning, and meant for this sink where it is meant for one. */
+  /**
+   * Not set aside from the beginning, and meant for this sink where it is meant for one. What is meant for a sink that
+   * there is no more goes to all, as a dead letter of such a sink does when it is put back: it is not to vanish.
+   */
   #isAddressed ({ event: { handling } }: StoredEvent): boolean {
     if (handling === undefined) return true
-    return handling.aside === undefined && (handling.only === undefined || handling.only === this.#options.sink)
+    const { sink, known } = this.#options
+    const { aside, only } = handling
+    return aside === undefined && (only === undefined || only === sink || !known.has(only))
   }
 
   #passes ({ event }: StoredEvent): boolean {

@@ -7,6 +7,21 @@ import { parseHeaderValue, readSecret } from './secret-text.ts'
 /** Headers by name: the value, or the file that holds it. */
 export type HeaderSettings = Readonly<Record<string, string | { readonly file: string }>>
 
+/**
+ * Names in lower case, and values in turn.
+ * @param own the program's, in lower case; the settings may replace them
+ * @param textOf what is in a file
+ */
+export function headerList (
+  own: Readonly<Record<string, string>>, settings: HeaderSettings, textOf: (file: string) => string
+): string[] {
+  const headers = new Map(Object.entries(own))
+  for (const [name, value] of Object.entries(settings)) {
+    headers.set(name.toLowerCase(), typeof value === 'string' ? value : textOf(value.file))
+  }
+  return [...headers].flat()
+}
+
 export class RequestHeaders {
   readonly files: readonly string[]
   readonly #own: Readonly<Record<string, string>>
@@ -41,10 +56,6 @@ export class RequestHeaders {
   }
 
   #listOf (texts: ReadonlyMap<string, string>): string[] {
-    const headers = new Map(Object.entries(this.#own))
-    for (const [name, value] of Object.entries(this.#settings)) {
-      headers.set(name.toLowerCase(), typeof value === 'string' ? value : texts.get(value.file) ?? '')
-    }
-    return [...headers].flat()
+    return headerList(this.#own, this.#settings, (file) => texts.get(file) ?? '')
   }
 }

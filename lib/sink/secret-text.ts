@@ -5,6 +5,14 @@
 import { readFile } from 'node:fs/promises'
 import { createError, reasonOf } from '../errors.ts'
 
+/** Names of headers in which secrets stand. */
+const SECRET_HEADER = /authorization|cookie|key|password|secret|token/i
+
+/** Whether a header of this name is likely to hold a secret. */
+export function isSecretHeader (name: string): boolean {
+  return SECRET_HEADER.test(name)
+}
+
 /** Longer ones are taken for another kind of file; servers take no longer headers. */
 const MAX_BYTES = 16 * 1024
 

@@ -111,6 +111,32 @@ test('map shows the rule, the event and the request', async (t) => {
   for (const result of wrong) t.match(result, { code: 78, stdout: '', stderr: /^MBS_ERR_CLI_USAGE/ })
 })
 
+test('map shows what each sink would be sent, and no secret', async (t) => {
+  const config = {
+    sink: { url: 'http://127.0.0.1/a?key=hush', headers: { 'X-Site': 'north', 'X-Key': 'hush', 'x-more': { file: '/nowhere/more' } } },
+    sinks: [
+      { name: 'warm', url: 'http://127.0.0.1/b', filter: [{ greaterThan: { 'data.v': 20 } }], auth: { bearer: { file: '/nowhere/token' } } },
+      { name: 'all', url: 'http://127.0.0.1/c', contentMode: 'structured', auth: { basic: { username: 'u', passwordFile: '/nowhere/password' } } },
+      { name: 'cloud', url: 'http://127.0.0.1/d', auth: { oauth2: { tokenUrl: 'http://127.0.0.1/token?a=hush', clientId: 'c', clientSecretFile: '/nowhere/secret' } } }
+    ]
+  }
+  const file = writeYaml(t.testdir(), JSON.stringify(config))
+  const map = async (payload: string) => {
+    const program = spawnProgram(t, ['map', '--config', file, '--topic', 'a', '--payload', payload])
+    return { code: (await program.exited).code, stdout: program.stdout }
+  }
+  const [cold, warm] = await Promise.all([map('{"v":20}'), map('{"v":21}')])
+  for (const { code, stdout } of [cold, warm]) {
+    t.equal(code, 0)
+    t.match(stdout, /\nRequest: POST http:\/\/127\.0\.0\.1\/a\n[^]* {2}user-agent: mqtt-broker-source\/\S+\n {2}x-site: north\n {2}x-key: \(not shown\)\n {2}x-more: \(from \/nowhere\/more\)\n\n/)
+    t.match(stdout, /\nRequest to all: POST http:\/\/127\.0\.0\.1\/c\n {2}content-type: application\/cloudevents\+json[^]* {2}authorization: Basic \(u, password from \/nowhere\/password\)\n\n {2}\{"specversion"/)
+    t.match(stdout, /\nRequest to cloud: POST http:\/\/127\.0\.0\.1\/d\n[^]* {2}authorization: Bearer \(a token of http:\/\/127\.0\.0\.1\/token\)\n/)
+    t.notMatch(stdout, /hush/)
+  }
+  t.match(cold.stdout, /\nRequest to warm: none, for the filter of the sink does not hold\n/)
+  t.match(warm.stdout, /\nRequest to warm: POST http:\/\/127\.0\.0\.1\/b\n[^]* {2}authorization: Bearer \(from \/nowhere\/token\)\n/)
+})
+
 test('map shows which rule of which preset decides', async (t) => {
   const map = async (...args: string[]) => {
     const program = spawnProgram(t, ['map', '--config', PRESETS, ...args])

@@ -56,6 +56,17 @@ void test('every sink gets every event, in its order', async (t) => {
   }
 })
 
+void test('an event for one sink goes to that one, and to all where there is none of that name', async (t) => {
+  const { a, b, append, clock, deliveries } = await create(t, { awaited: ['later'] })
+  await append('k', 'k-0', { handling: { only: 'a' } })
+  await append('k', 'k-1', { handling: { only: 'gone' } })
+  await append('k', 'k-2', { handling: { only: 'later' } })
+  await append('k', 'k-3')
+  await deliveries.start()
+  await clock.until(() => a.taken.length >= 3 && b.taken.length >= 2)
+  t.same([a.taken, b.taken], [['k-0', 'k-1', 'k-3'], ['k-1', 'k-3']])
+})
+
 void test('a sink that is down holds back its own cursor only, and the log keeps what it needs', async (t) => {
   const { a, b, append, clock, deliveries, drained, outbox } = await create(t)
   let down = true

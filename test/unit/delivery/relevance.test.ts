@@ -29,15 +29,16 @@ void test('what a filter leaves out is passed over, and never read again', async
   t.equal((await outbox.outbox.loadCursor('sink'))?.lowest, 51)
 })
 
-void test('what was set aside, or is for another sink, is not sent', async (t) => {
-  const { dispatcher, drained, sink, store, deadLetters } = await create(t)
+void test('what was set aside, or is for another sink, is not sent; what is for none that is known is', async (t) => {
+  const { dispatcher, drained, sink, store, deadLetters } = await create(t, { known: new Set(['archive', 'sink']) })
   await store('a-0', { aside: { reason: 'schema', detail: 'no' } })
   await store('a-1', { only: 'archive' })
   await store('a-2', { only: 'sink' })
   await store('a-3')
+  await store('a-4', { only: 'gone' })
   await dispatcher.start()
   await drained()
-  t.same(sink.taken, ['a-2', 'a-3'])
+  t.same(sink.taken, ['a-2', 'a-3', 'a-4'])
   t.same((await deadLetters()).map(({ sink, reason, code }) => [sink, reason, code]), [['mapping', 'schema', 422]])
 })
 
@@ -128,7 +129,9 @@ void test('what comes behind the newest that was delivered is sent, and counts a
 })
 
 void test('one that the filter leaves out makes no other irrelevant', async (t) => {
-  const { dispatcher, drained, sink, store } = await create(t, { filter: (event) => event.type !== 'other' })
+  const { dispatcher, drained, sink, store } = await create(t, {
+    filter: (event) => event.type !== 'other', known: new Set(['archive', 'sink'])
+  })
   await store('a-0', { supersede: 'a' })
   await store('a-1', { supersede: 'a' }, { type: 'other' })
   await store('a-2', { supersede: 'a', only: 'archive' })

@@ -30,6 +30,10 @@ test('an event is marked as it is told, and the same each time', async (t) => {
   })
 })
 
+test('without a number of its own, it is left to the numbers of all events', async (t) => {
+  t.same(createLifecycleMapper({ name: 'gw', overrides: {}, sequence: false })(connected, mark).extensions, { partitionkey: 'dev' })
+})
+
 test('a source of your own, and the default one where it has no value', async (t) => {
   const own = createLifecycleMapper({ name: 'gw', overrides: {}, source: '/users/{username}' })
   t.equal(own({ kind: 'connected', session: { ...session, client: { id: 'dev', username: 'a b' } } }, mark).source, '/users/a%20b')
