@@ -2,12 +2,10 @@
  * The parts of a source as its settings ask for them: outbox, sinks, the transport of a listener. Used by source.ts,
  * which puts them together, and by maintenance.ts. Nothing is opened here.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { separateFamilies } from './config/addresses.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { classify } from './delivery/classify.ts'
-import { createError, reasonOf } from './errors.ts'
 import { LifecycleEvents } from './ingest/lifecycle-events.ts'
 import { compileRules } from './mapping/event-rules.ts'
 import { createLifecycleMapper } from './mapping/lifecycle-event.ts'
@@ -131,10 +129,6 @@ export function transportOf (listener: ListenerConfig, all: readonly ListenerCon
   }
 }
 
-export function caTexts ({ caText }: { readonly caText?: string }): string[] {
-  return caText === undefined ? [] : [caText]
-}
-
 /** Where a sink is, and what it is told about who sends. */
 type Target = Pick<Config['sink'], 'headers' | 'auth' | 'tls'> & { readonly url: string, readonly ca: readonly string[] }
 
@@ -171,13 +165,4 @@ export function httpSink (
     userAgent: USER_AGENT,
     telemetry
   })
-}
-
-export function readCa (file: string | undefined): string[] {
-  if (file === undefined) return []
-  try {
-    return [readFileSync(file, 'utf8')]
-  } catch (error) {
-    throw createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
-  }
 }

@@ -6,7 +6,8 @@ import type { Config } from './config/schema.ts'
 import type { SinkDelivery } from './delivery/deliveries.ts'
 import { eventFilter } from './mapping/event-filter.ts'
 import type { Event } from './message.ts'
-import { caTexts, DEAD_LETTER_SINK_NAME, eventSink, httpSink, readCa, SINK_NAME } from './parts.ts'
+import { DEAD_LETTER_SINK_NAME, eventSink, httpSink, SINK_NAME } from './parts.ts'
+import { CaSource } from './sink/ca-source.ts'
 import { createDisplaySink } from './sink/display-sink.ts'
 import type { Sink } from './sink/sink.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
@@ -14,11 +15,10 @@ import type { Telemetry } from './telemetry/telemetry.ts'
 type SinkSettings = Config['sinks'][number]
 type DeadLetterSettings = NonNullable<Config['delivery']['deadLetterSink']>
 
-/** A sink, or a dead-letter sink, and the CA certificates that it trusts: a file, and texts. */
+/** A sink, or a dead-letter sink, and where the CA certificates come from that it trusts; none where it needs none. */
 export interface Target {
   readonly sink: Sink
-  readonly ca: string | undefined
-  readonly caTexts: readonly string[]
+  readonly ca?: CaSource
 }
 
 export interface SinkParts {
@@ -51,7 +51,7 @@ export function createSinks (config: Config, telemetry: Telemetry): SinkParts {
   const deliveries: SinkDelivery[] = []
   const awaited: string[] = []
 
-  const own = sink.kind === 'none' ? undefined : targetOf(SINK_NAME, sink, delivery.concurrency, telemetry)
+  const own = sink.kind === 'none' ? undefined : targetOf(SINK_NAME, sink, delivery.concurrency, config, telemetry)
   if (own !== undefined) {
     targets.push(own)
     deliveries.push({ ...mapping, sink: own.sink, ...filterOf(sink) })
@@ -60,7 +60,7 @@ export function createSinks (config: Config, telemetry: Telemetry): SinkParts {
   }
   for (const settings of sinks) {
     const { name, delivery: more = {} } = settings
-    const target = targetOf(name, settings, more.concurrency ?? delivery.concurrency, telemetry)
+    const target = targetOf(name, settings, more.concurrency ?? delivery.concurrency, config, telemetry)
     if (target === undefined) continue // the configuration allows no named sink without an address
     const letters = lettersOf(`${name}-dead-letters`, more.deadLetterSink)
     targets.push(target, ...(letters === undefined ? [] : [letters]))
@@ -72,22 +72,26 @@ export function createSinks (config: Config, telemetry: Telemetry): SinkParts {
 
 /** Undefined: its address is not known yet. */
 function targetOf (
-  name: string, settings: Config['sink'] | SinkSettings, connections: number, telemetry: Telemetry
+  name: string, settings: Config['sink'] | SinkSettings, connections: number, config: Config, telemetry: Telemetry
 ): Target | undefined {
-  const { kind, url, ca } = settings
-  if (kind === 'display') {
-    return { sink: createDisplaySink({ name, stream: process.stdout }), ca: undefined, caTexts: [] }
-  }
+  const { kind, url } = settings
+  if (kind === 'display') return { sink: createDisplaySink({ name, stream: process.stdout }) }
   if (url === undefined) return undefined
-  const texts = caTexts(settings)
-  const sink = eventSink(name, { ...settings, url, ca: [...readCa(ca), ...texts] }, settings, connections, telemetry)
-  return { sink, ca, caTexts: texts }
+  const ca = caSource(settings, config, telemetry)
+  return { sink: eventSink(name, { ...settings, url, ca: ca.read() }, settings, connections, telemetry), ca }
 }
 
 /** One connection: dead letters are few and sent one after the other. */
-function deadLetterTarget (name: string, settings: DeadLetterSettings, { sink }: Config, telemetry: Telemetry): Target {
-  const { ca } = settings
-  return { sink: httpSink(name, { ...settings, ca: readCa(ca) }, sink, 1, telemetry), ca, caTexts: [] }
+function deadLetterTarget (name: string, settings: DeadLetterSettings, config: Config, telemetry: Telemetry): Target {
+  const ca = caSource(settings, config, telemetry)
+  return { sink: httpSink(name, { ...settings, ca: ca.read() }, config.sink, 1, telemetry), ca }
+}
+
+function caSource (
+  { ca, caText }: { readonly ca?: string, readonly caText?: string }, { knative }: Config, telemetry: Telemetry
+): CaSource {
+  const texts = caText === undefined ? [] : [caText]
+  return new CaSource({ file: ca, directory: knative.caDirectory, texts }, telemetry)
 }
 
 /** How a sink is delivered to: as `delivery` says where it says nothing itself. */

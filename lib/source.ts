@@ -4,7 +4,7 @@
  * Started from sink to listener, so that nothing arrives before it can be stored; closed in the order of the flow, so
  * that everything accepted is finished. A start that fails closes what it had opened.
  */
-import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { Access } from './access/access.ts'
 import { createPermissions, type Permissions } from './access/permissions.ts'
@@ -25,7 +25,7 @@ import { Listener } from './listener/listener.ts'
 import { reservedTopics } from './mapping/event-rules.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
-  createEventMapper, createLifecycle, createOutbox, readCa, transportOf, type EventMapper
+  createEventMapper, createLifecycle, createOutbox, transportOf, type EventMapper
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import { createSinks, type SinkParts, type Target } from './sink-parts.ts'
@@ -135,8 +135,9 @@ export class Source {
   }
 
   /**
-   * Ends it in order: readiness off, no new connections, open publishes finished, clients disconnected, deliveries
-   * under way finished within `delivery.grace`, outbox closed. Idempotent. Loses nothing acknowledged, whenever called.
+   * Ends it in order: readiness off, everything goes on for `drain.delay`, no new connections, clients disconnected
+   * over `drain.window`, open publishes finished, deliveries under way finished within `delivery.grace`, outbox closed.
+   * Idempotent. Loses nothing acknowledged, whenever called.
    * @param reason for the log
    */
   close (reason = 'close() was called'): Promise<void> {
@@ -293,15 +294,15 @@ export class Source {
   }
 
   /** Reads what a sink needs before its first event, and again when it changes. */
-  async #readFilesOf ({ sink, ca, caTexts }: Target): Promise<void> {
-    if (ca !== undefined && sink.trust !== undefined) {
+  async #readFilesOf ({ sink, ca }: Target): Promise<void> {
+    if (ca !== undefined && ca.files.length > 0) {
       await this.#reloader.add({
         kind: 'sink-ca',
-        what: `CA file of the sink ${sink.name}`,
-        files: [ca],
-        reload: async () => { sink.trust?.([await readFile(ca, 'utf8'), ...caTexts]) }
+        what: `CA certificates of the sink ${sink.name}`,
+        files: ca.files,
+        reload: async () => { sink.trust?.(ca.read()) }
       })
-      sink.trust([...readCa(ca), ...caTexts]) // it may have changed since the sink was made
+      sink.trust?.(ca.read()) // they may have changed since the sink was made
     }
     for (const files of sink.files ?? []) {
       await this.#reloader.add(files)
@@ -310,12 +311,16 @@ export class Source {
   }
 
   async #close (reason: string): Promise<void> {
+    const wasStarted = this.#phase === 'started'
     this.#phase = 'draining'
     this.#telemetry.stopping({ reason })
     // A start under way is let finish: what it opens has to be closed.
     if (reason !== START_FAILED) await this.#starting?.catch(() => {})
+    const { delay, window } = this.config.drain
+    if (wasStarted && delay > 0) await sleep(delay)
     this.#reloader.close()
     await Promise.all(this.#listeners.map(async (listener) => { await listener.stopAccepting() }))
+    if (wasStarted && window > 0) await this.#broker?.drain(window)
     // Both at once: the broker waits for wills that ingest tries again until it is told not to.
     await Promise.all([this.#ingest?.quiesce(), this.#broker?.quiesce()])
     await this.#broker?.close()

@@ -5,7 +5,7 @@
  * Invariants: a publish passes only through the publish hook; what the broker itself publishes ($SYS and messages sent
  * through it) never does; an error of a connection is told once.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { Aedes, type Client } from 'aedes'
 import { reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -63,6 +63,11 @@ export interface Broker {
   readonly clients: number
   /** What it keeps for clients. */
   stats (): BrokerStats
+  /**
+   * Lets no further session in and ends those that there are one by one, spread over a time, so that their devices do
+   * not all come back at once. Each is answered first what it has sent. Resolves when they are ended.
+   */
+  drain (windowMs: number): Promise<void>
   /** Lets no further publish and no further session in; resolves when what was let in is stored and answered. */
   quiesce (): Promise<void>
   /** Ends every session; resolves when the wills are stored as well. Idempotent. */
@@ -183,6 +188,27 @@ class AedesBroker implements Broker {
     this.#connections.add(connection)
     connection.once('close', () => { this.#connections.delete(connection) })
     this.#aedes.handle(connection)
+  }
+
+  async drain (windowMs: number): Promise<void> {
+    this.#state.isClosing = true
+    this.#watch?.closing()
+    const clients = Object.values(internalsOf(this.#aedes).clients)
+    const startedAt = performance.now()
+    const ends: Array<Promise<void>> = []
+    for (const [at, client] of clients.entries()) {
+      const waitMs = startedAt + windowMs * at / clients.length - performance.now()
+      if (waitMs >= 1) await sleep(waitMs)
+      ends.push(this.#end(client))
+    }
+    await Promise.all(ends)
+  }
+
+  async #end (client: AedesClient): Promise<void> {
+    client.conn.quiesce()
+    await this.#hook.settledOf(client)
+    for (let turn = 0; turn < FLUSH_TURNS; turn++) await nextTurn()
+    await new Promise<void>((resolve) => { client.close(resolve) })
   }
 
   async quiesce (): Promise<void> {

@@ -65,6 +65,11 @@ export class PublishHook {
     if (this.#open > 0) await new Promise<void>((resolve) => { this.#waiters.push(resolve) })
   }
 
+  /** Resolves when what a client has published is settled, in the order in which it came. */
+  async settledOf (client: AedesClient): Promise<void> {
+    await this.#last.get(client)
+  }
+
   readonly authorize: AedesHooks['authorizePublish'] = (client, packet, callback) => {
     let problem: MbsError
     try {

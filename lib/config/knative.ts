@@ -1,10 +1,14 @@
 /**
- * Knative's environment contract, as assignments: K_SINK, K_CE_OVERRIDES, K_CA_CERTS, K_SINK_TIMEOUT. What it injects
- * is set for every container alike, so that empty values and other variables of the contract are normal.
+ * Knative's environment contract, as assignments: K_SINK, K_CE_OVERRIDES, K_CA_CERTS, K_SINK_TIMEOUT, and the token
+ * that it mounts. What it injects is set for every container alike, so that empty values and other variables of the
+ * contract are normal.
  */
+import { existsSync } from 'node:fs'
 import { createError } from '../errors.ts'
+import type { Draft } from './draft.ts'
 import type { Assignment, Environment } from './environment.ts'
-import type { Problem } from './problem.ts'
+import type { Problem, Report } from './problem.ts'
+import type { DraftConfig } from './schema.ts'
 
 export interface KnativeFindings {
   readonly assignments: Assignment[]
@@ -37,6 +41,19 @@ export function fromKnative (env: Environment): KnativeFindings {
 
   readOverrides(textOf(env, 'K_CE_OVERRIDES'), findings, assign)
   return findings
+}
+
+/**
+ * A token that is mounted authenticates the sink of K_SINK, for which it was made, and no other one; nor does it where
+ * the settings say how. The values have the schema's form by now.
+ */
+export function useMountedToken (draft: Draft, report: Report): void {
+  if (!report.sound(['sink'], ['knative'])) return
+  const { sink, knative: { tokenFile } } = draft.values as unknown as DraftConfig
+  const isSinkOfKnative = draft.originOf(['sink', 'url']) === 'environment K_SINK'
+  const isAuthorized = sink.auth !== undefined || Object.keys(sink.headers).some((name) => name.toLowerCase() === 'authorization')
+  if (!isSinkOfKnative || isAuthorized || !existsSync(tokenFile)) return
+  draft.set(['sink', 'auth'], { bearer: { file: tokenFile } }, 'mounted by Knative')
 }
 
 /** The variable without white space around it; undefined where nothing is left. */

@@ -7,7 +7,7 @@ import { createError } from '../errors.ts'
 import { Draft } from './draft.ts'
 import { fromEnvironment, fromFlags, type Environment, type Flags } from './environment.ts'
 import { readConfigFile } from './file.ts'
-import { fromKnative } from './knative.ts'
+import { fromKnative, useMountedToken } from './knative.ts'
 import { formatPath, formatProblems, Report, type Path, type Problem } from './problem.ts'
 import { applyRules } from './rules.ts'
 import type { Config, DraftConfig } from './schema.ts'
@@ -84,6 +84,7 @@ export function examineConfig (options: LoadOptions): ExaminedConfig {
   }
 
   validate(draft.values, report)
+  useMountedToken(draft, report)
   // From here on the values have the schema's form, but for what the report names; the rules heed that.
   const config = draft.values as unknown as DraftConfig
   applyRules(config, report)

@@ -135,6 +135,11 @@ says everything that is wrong with a file at once, with the line of each mistake
 | \`K_CA_CERTS\` | sets \`sink.caText\` |
 | \`K_SINK_TIMEOUT\` | whole seconds for \`sink.timeout\`. Knative means "no timeout" by 0, negative and unreadable values; an attempt without an end would hold up its client's events for ever, so \`sink.timeout\` then stays as it is, with a warning |
 
-They rank as environment, below the \`MBS_\` variable of the same setting. Other variables of Knative's contract
+| Mount | What it does |
+|---|---|
+| \`/oidc/token\` | sets \`sink.auth.bearer.file\` where \`K_SINK\` gives the URL, unless \`sink.auth\` or \`sink.headers\` says how the sink is told who sends. It is read again when it changes, and after a 401 |
+| \`/knative-custom-certs\` | its PEM certificates are trusted by all sinks, also those that come later. A file without a usable certificate is left out, with a warning |
+
+Variables rank as environment, below the \`MBS_\` variable of the same setting. Other variables of Knative's contract
 (\`K_METRICS_CONFIG\`, \`K_TRACING_CONFIG\`, \`K_LOGGING_CONFIG\`, \`K_OBSERVABILITY_CONFIG\`, …) may be there and have no effect.
 `

@@ -290,6 +290,34 @@ export const configSchema = Type.Object({
     port: wholeNumber({ description: 'Port to listen on; 0 takes any that is free.', default: 8080, minimum: 0, maximum: 65535 })
   }),
 
+  knative: section('What Knative mounts into a pod for its sink. What is not there is not used.', {
+    tokenFile: text({
+      description: 'The OIDC token of the pod. It authenticates the section `sink` where K_SINK gives its URL and neither `sink.auth` nor `sink.headers` says otherwise.',
+      default: '/oidc/token',
+      allowed: 'a path'
+    }),
+    caDirectory: text({
+      description: 'Directory with the trust bundles of the cluster: its PEM certificates are trusted by every sink, beside `ca` and the usual ones.',
+      default: '/knative-custom-certs',
+      allowed: 'a path'
+    })
+  }),
+
+  drain: section('How devices are sent away at shutdown, so that they find another place before this one is gone.', {
+    delay: duration({
+      description: 'How long everything goes on after readiness is off, so that no new device is sent here any more. Useful behind a load balancer.',
+      default: 'PT0S',
+      minimumMs: 0,
+      maximumMs: 600_000
+    }),
+    window: duration({
+      description: 'Connections are closed one by one over this time, so that their devices do not all come back at once.',
+      default: 'PT0S',
+      minimumMs: 0,
+      maximumMs: 600_000
+    })
+  }),
+
   reload: section('When the files are read again that listeners and sinks name: certificates, keys, CAs, revocation lists, credentials.', {
     every: duration({
       description: 'How often is looked whether they have changed. A change takes effect when they were the same in two looks in a row. PT0S: never, only on SIGHUP.',

@@ -41,17 +41,20 @@ export async function readClientCertificate (files: ClientCertificate): Promise<
  */
 export function createTrust (ca: readonly string[], client?: ClientCertificate): SecureContext | undefined {
   if (ca.length === 0) return client === undefined ? undefined : tls.createSecureContext({ ...client })
-  const added = ca.flatMap((text) => {
-    const certificates = text.match(CERTIFICATE)
-    if (certificates === null) throw createError('MBS_ERR_SINK_CA', { reason: 'there is no PEM certificate in it' })
-    return certificates
-  })
   try {
+    const added = ca.flatMap(certificatesIn)
     for (const certificate of added) new X509Certificate(certificate) // eslint-disable-line no-new -- it validates
     return tls.createSecureContext({ ca: [...trustedByNode(), ...added], ...client })
   } catch (error) {
     throw createError('MBS_ERR_SINK_CA', { reason: reasonOf(error) }, error)
   }
+}
+
+/** The PEM certificates in a text, one or more. @throws Error where there is none */
+export function certificatesIn (text: string): string[] {
+  const certificates = text.match(CERTIFICATE)
+  if (certificates === null) throw new Error('there is no PEM certificate in it')
+  return certificates
 }
 
 /** From Node 22.15 on with NODE_EXTRA_CA_CERTS and, where node is told so, the system's; before, the built-in roots. */

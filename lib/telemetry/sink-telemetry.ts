@@ -38,4 +38,11 @@ export class SinkTelemetry extends AccessTelemetry {
       this.log.error({ sink, ...fields, suppressed }, 'the sink does not accept the credentials (401): events wait until it does')
     })
   }
+
+  /** A file among the trust bundles that a platform brings cannot be used. */
+  caFileLeftOut (fields: { file: string, reason: string }): void {
+    this.repeated(`ca file ${fields.file}`, (suppressed) => {
+      this.log.warn({ ...fields, suppressed }, 'the certificates of a trust bundle are not used')
+    })
+  }
 }

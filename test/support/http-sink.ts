@@ -38,7 +38,13 @@ export interface SinkOptions {
   /** 0 unless given: any free one. */
   readonly port?: number
   /** Makes it an https server. */
-  readonly tls?: { readonly key: string, readonly cert: string, readonly ca?: string, readonly requestCert?: boolean }
+  readonly tls?: {
+    readonly key: string
+    readonly cert: string
+    readonly ca?: string
+    readonly requestCert?: boolean
+    readonly minVersion?: 'TLSv1.3'
+  }
   /** How long the server keeps an idle connection, in milliseconds; node's 5 s unless given. */
   readonly keepAliveMs?: number
 }

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { loadConfig } from '../../../lib/config/load.ts'
 import { makeCertificate } from '../../support/certs.ts'
 import { mistakesIn } from '../../support/config-files.ts'
@@ -65,4 +66,22 @@ test('other variables of Knative\'s contract, past and present, are tolerated', 
   }
   t.strictSame(load(env).config, load({}).config)
   t.strictSame(load(env).warnings, [])
+})
+
+test('a token that is mounted authenticates the sink of K_SINK, and no other one', async (t) => {
+  const tokenFile = join(t.testdir({ token: 'abc' }), 'token')
+  const authOf = (env: Record<string, string>, settings: object = {}) =>
+    load(env, { knative: { tokenFile }, ...settings }).config.sink.auth
+  const K_SINK = 'http://127.0.0.1/'
+  const mounted = { bearer: { file: tokenFile } }
+  t.strictSame(authOf({ K_SINK }), mounted)
+  t.equal(loadConfig({ env: { K_SINK }, settings: { knative: { tokenFile } } }).originOf(['sink', 'auth', 'bearer', 'file']), 'mounted by Knative')
+  t.equal(authOf({}, { sink: { url: K_SINK } }), undefined)
+  t.equal(authOf({ K_SINK, MBS_SINK_URL: 'http://127.0.0.1/other' }), undefined)
+  t.equal(authOf({ K_SINK }, { knative: { tokenFile: `${tokenFile}.missing` } }), undefined)
+  t.equal(authOf({ K_SINK }, { sink: { headers: { Authorization: 'Bearer own' } } }), undefined)
+  const basic = { username: 'u', passwordFile: 'p' }
+  t.strictSame(authOf({ K_SINK }, { sink: { auth: { basic } } }), { basic })
+  t.strictSame(authOf({ K_SINK, MBS_SINK_AUTH_BEARER_FILE: 'own' }), { bearer: { file: 'own' } })
+  t.equal(mistakesIn({ env: { K_SINK }, settings: { knative: { tokenFile: 5 } } }).size, 1)
 })

@@ -81,6 +81,8 @@ test('without anything given, everything has its default and nothing is warned a
       overrides: { extensions: {} }
     },
     http: { host: '127.0.0.1', port: 8080 },
+    knative: { tokenFile: '/oidc/token', caDirectory: '/knative-custom-certs' },
+    drain: { delay: 0, window: 0 },
     reload: { every: 2000 },
     log: { level: 'info', format: 'auto' }
   })

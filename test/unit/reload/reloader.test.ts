@@ -55,6 +55,25 @@ for (const [how, change] of Object.entries(changes)) {
   })
 }
 
+test('a directory is read again when anything in it changes', async (t) => {
+  const directory = t.testdir({ certs: { a: 'a' } })
+  const certs = join(directory, 'certs')
+  const { telemetry } = createTestTelemetry()
+  const reloader = new Reloader({ telemetry, everyMs: 0 })
+  let reloads = 0
+  await reloader.add({ kind: 'sink-ca', what: 'certificates', files: [certs], reload: async () => { reloads++ } })
+  const changes = [
+    () => { writeFileSync(join(certs, 'b'), 'b') },
+    () => { writeFileSync(join(certs, 'a'), 'A') },
+    () => { rmSync(join(certs, 'b')) }
+  ]
+  for (const [at, change] of changes.entries()) {
+    change()
+    await lookTwice(reloader)
+    t.equal(reloads, at + 1)
+  }
+})
+
 test('files are read again when the symbolic link above them is swapped, as Kubernetes does', async (t) => {
   const directory = t.testdir({ '..1': { cert: 'cert 1', key: 'key 1' }, '..2': { cert: 'cert 2', key: 'key 2' } })
   symlinkSync('..1', join(directory, '..data'))

@@ -78,6 +78,10 @@ const rules: Record<string, Rule> = {
     log: { level: 'error', msg: /^the sink does not accept the credentials/, sink: 'default', destination },
     metrics: { 'sink_unauthorized_total{sink="default"}': 1 }
   },
+  caFileLeftOut: {
+    call: (telemetry) => telemetry.caFileLeftOut({ file: '/certs/a.pem', reason: 'none' }),
+    log: { level: 'warn', msg: 'the certificates of a trust bundle are not used', file: '/certs/a.pem', reason: 'none' }
+  },
   sinkBatch: {
     call: (telemetry) => telemetry.sinkBatch('default', 'split'),
     metrics: { 'sink_batches_total{sink="default",outcome="split"}': 1 }
