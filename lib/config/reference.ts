@@ -9,14 +9,28 @@ import { inputSchema } from './validate.ts'
 
 /** The JSON Schema (2020-12) of a configuration file, for editors and other programs. */
 export function jsonSchema (): Record<string, unknown> {
-  const notes = new Set<string>(NOTES)
-  const withoutNotes = (key: string, value: unknown) => notes.has(key) ? undefined : value
-  const published = JSON.stringify(inputSchema(schemaRoot), withoutNotes)
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'Configuration of mqtt-broker-source',
-    ...JSON.parse(published) as Record<string, unknown>
+    ...withoutNotes(inputSchema(schemaRoot))
   }
+}
+
+function withoutNotes (node: SchemaNode): Record<string, unknown> {
+  const notes = new Set<string>(NOTES)
+  return Object.fromEntries(Object.entries(node).filter(([keyword]) => !notes.has(keyword)).map(([keyword, value]) => {
+    if (keyword === 'properties') return [keyword, mapped(value as Record<string, SchemaNode>)]
+    return [keyword, keyword === 'items' || keyword === 'additionalProperties' ? nested(value) : value as unknown]
+  }))
+}
+
+/** The keys of `properties` are names of settings, and one may be called like a note. */
+function mapped (properties: Readonly<Record<string, SchemaNode>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(properties).map(([key, child]) => [key, withoutNotes(child)]))
+}
+
+function nested (value: unknown): unknown {
+  return typeof value === 'object' && value !== null ? withoutNotes(value as SchemaNode) : value
 }
 
 // ---- config/default.yaml --------------------------------------------------------------------------------------------
