@@ -27,7 +27,8 @@ const COMMON = [
 const PLAN: readonly Row[] = [
   { place: 'lib/address-key.ts' },
   { place: 'lib/bounded-fetch.ts', lib: ['lib/errors.ts'] },
-  { place: 'lib/error-table.ts' },
+  { place: 'lib/error-table.ts', lib: ['lib/error-table/'] },
+  { place: 'lib/error-table/' },
   { place: 'lib/errors.ts', lib: ['lib/error-table.ts'] },
   { place: 'lib/message.ts' },
   { place: 'lib/topic-filter.ts' },

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parts } from '../../lib/error-table.ts'
 import { createError, errorTable, EXIT_CONFIG, isMbsError, reasonOf, type ErrorCode } from '../../lib/errors.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -32,6 +33,10 @@ test('a code that is raised or asserted is in the table', async (t) => {
   const unknown = sources('lib', 'bin', 'test').flatMap((text) => text.match(/'MBS_ERR_[A-Z0-9_]+'/g) ?? [])
     .map((quoted) => quoted.slice(1, -1)).filter((code) => !codes.includes(code as ErrorCode))
   t.strictSame([...new Set(unknown)], [])
+})
+
+test('no code stands in two parts of the table', async (t) => {
+  t.strictSame(parts.flatMap((part) => Object.keys(part)), codes)
 })
 
 test('a code says its stage, and its sentences are sentences', async (t) => {
