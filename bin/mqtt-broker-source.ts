@@ -3,20 +3,25 @@
  * The program: command line in, exit code out. Exit codes: 0, 1 (it failed while running), 78 (configuration or command
  * line). An error is told on standard error as its code, its sentence and its remedy.
  */
-import { createError, isMbsError, VERSION } from '../lib/index.ts'
-import { check } from './commands/check.ts'
+import { createError, isMbsError, VERSION } from '../lib/light.ts'
 import type { Command } from './commands/command.ts'
-import { display } from './commands/display.ts'
-import { map } from './commands/map.ts'
-import { outbox } from './commands/outbox.ts'
-import { passwd } from './commands/passwd.ts'
-import { run } from './commands/run.ts'
-import { schema } from './commands/schema.ts'
 
-const commands: Readonly<Record<string, Command>> = { run, check, map, passwd, display, outbox, schema }
+/** Each is loaded when it is asked for: a health check must not take the time that a broker takes to load. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./commands/run.ts')).run,
+  check: async () => (await import('./commands/check.ts')).check,
+  map: async () => (await import('./commands/map.ts')).map,
+  passwd: async () => (await import('./commands/passwd.ts')).passwd,
+  display: async () => (await import('./commands/display.ts')).display,
+  outbox: async () => (await import('./commands/outbox.ts')).outbox,
+  selftest: async () => (await import('./commands/selftest.ts')).selftest,
+  health: async () => (await import('./commands/health.ts')).health,
+  schema: async () => (await import('./commands/schema.ts')).schema
+}
 
-function help (): string {
-  const lines = Object.entries(commands).map(([name, command]) => `  ${name.padEnd(9)} ${command.summary}`)
+async function help (): Promise<string> {
+  const lines = await Promise.all(Object.entries(commands).map(async ([name, load]) =>
+    `  ${name.padEnd(9)} ${(await load()).summary}`))
   return `mqtt-broker-source ${VERSION}: an MQTT broker whose publishes become CloudEvents at a sink
 
 Usage: mqtt-broker-source [command] [options]
@@ -39,12 +44,14 @@ async function main (argv: readonly string[]): Promise<number> {
     return 0
   }
   if (first === '--help' || first === '-h' || first === 'help') {
-    process.stdout.write(help())
+    process.stdout.write(await help())
     return 0
   }
   const named = first !== undefined && !first.startsWith('-')
-  const command = named ? (Object.hasOwn(commands, first) ? commands[first] : undefined) : run
-  if (command === undefined) throw createError('MBS_ERR_CLI_USAGE', { reason: `there is no command "${first}"` })
+  const name = named ? first : 'run'
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (load === undefined) throw createError('MBS_ERR_CLI_USAGE', { reason: `there is no command "${name}"` })
+  const command = await load()
   const rest = named ? argv.slice(1) : argv
   if (rest.includes('--help') || rest.includes('-h')) {
     process.stdout.write(command.help)

@@ -7,11 +7,14 @@ import { brokerErrors } from './error-table/broker.ts'
 import { deliveryErrors } from './error-table/delivery.ts'
 import { eventErrors } from './error-table/events.ts'
 import { listenerErrors } from './error-table/listeners.ts'
+import { probeErrors } from './error-table/probes.ts'
 import { programErrors } from './error-table/program.ts'
 
 export { EXIT_CONFIG, type ErrorEntry } from './error-table/entry.ts'
 
 /** Its parts, in the order of docs/errors.md; a test holds that no code stands in two of them. */
-export const parts = [programErrors, listenerErrors, brokerErrors, eventErrors, deliveryErrors] as const
+export const parts = [programErrors, listenerErrors, brokerErrors, eventErrors, deliveryErrors, probeErrors] as const
 
-export const table = { ...programErrors, ...listenerErrors, ...brokerErrors, ...eventErrors, ...deliveryErrors } as const
+export const table = {
+  ...programErrors, ...listenerErrors, ...brokerErrors, ...eventErrors, ...deliveryErrors, ...probeErrors
+} as const

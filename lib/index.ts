@@ -7,6 +7,7 @@ export { loadConfig, problemsOf, type ExaminedConfig, type LoadedConfig, type Lo
 export { formatProblems, type Problem } from './config/problem.ts'
 export { configurationPage, defaultYaml, jsonSchema } from './config/reference.ts'
 export type { Config, ListenerConfig } from './config/schema.ts'
+export { parseDuration } from './config/units.ts'
 export { deleteUser, setUser } from './config/users-edit.ts'
 export {
   createError, errorTable, EXIT_CONFIG, isMbsError, reasonOf, type ErrorCode, type ErrorDetails, type MbsError
@@ -18,6 +19,8 @@ export { previewEvent, type EventPreview, type PublishExample } from './map-prev
 export type { DeadLetter, Event, StoredEvent } from './message.ts'
 export { checkPermission, type PermissionAnswer, type PermissionQuestion } from './permission-check.ts'
 export type { RequestPreview } from './request-preview.ts'
+export { askHealth } from './selftest/health.ts'
+export { selfTest, SELFTEST_TOPIC, type SelfTestOptions, type SelfTestStep } from './selftest/selftest.ts'
 export { createDisplayReceiver } from './sink/display-receiver.ts'
 export { createSource, type Addresses, type Source } from './source.ts'
 export { listMetrics, type MetricDescription } from './telemetry/list-metrics.ts'

@@ -34,6 +34,11 @@ const PLAN: readonly Row[] = [
   { place: 'lib/topic-filter.ts' },
   { place: 'lib/version.ts' },
   { place: 'lib/index.ts', lib: ['lib/'] },
+  // What is asked every few seconds imports little.
+  {
+    place: 'lib/light.ts',
+    lib: ['lib/errors.ts', 'lib/version.ts', 'lib/config/probe-address.ts', 'lib/config/units.ts', 'lib/selftest/health.ts']
+  },
   { place: 'lib/source.ts', lib: ['lib/'], packages: ['pino'] },
   { place: 'lib/parts.ts', lib: ['lib/'] },
   { place: 'lib/sink-parts.ts', lib: ['lib/'] },
@@ -65,7 +70,8 @@ const PLAN: readonly Row[] = [
   { place: 'lib/sink/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['undici'] },
   { place: 'lib/admin/', lib: [...COMMON, 'lib/outbox/outbox.ts'], packages: ['fastify'] },
   { place: 'lib/telemetry/', lib: [...COMMON, 'lib/outbox/outbox.ts'], packages: ['pino', 'pino-pretty', 'prom-client'] },
-  { place: 'bin/', lib: ['lib/index.ts'] }
+  { place: 'lib/selftest/', lib: ['lib/errors.ts', 'lib/bounded-fetch.ts'], packages: ['mqtt'] },
+  { place: 'bin/', lib: ['lib/index.ts', 'lib/light.ts'] }
 ]
 
 /** The type of the configuration is a noun, too: every place may name it. */
@@ -82,6 +88,7 @@ interface Import {
   readonly line: number
   readonly specifier: string
   readonly typeOnly: boolean
+  readonly dynamic?: boolean
 }
 
 test('every import belongs where it stands', async (t) => {
@@ -108,6 +115,19 @@ test('the environment is read in lib/config alone', async (t) => {
   const readers = sourceFiles().filter((file) => READS_ENVIRONMENT.test(readCode(file)))
   t.strictSame(readers.filter((file) => !isIn(file, 'lib/config/')), [])
   t.ok(readers.length > 0)
+})
+
+test('the health check loads little: no package, nothing of a stage', async (t) => {
+  const loaded = new Set(['bin/mqtt-broker-source.ts', 'bin/commands/health.ts'])
+  for (const file of loaded) {
+    for (const { specifier } of importsOf(file).filter(({ typeOnly, dynamic }) => !typeOnly && !dynamic)) {
+      if (specifier.startsWith('.')) loaded.add(join(dirname(file), specifier).replaceAll('\\', '/'))
+      else t.ok(specifier.startsWith('node:'), `${file} imports ${specifier}`)
+    }
+  }
+  t.ok(loaded.has('lib/selftest/health.ts') && loaded.size < 25, `${loaded.size} files`)
+  const rooms = new Set([...loaded].filter((file) => file.startsWith('lib/')).map((file) => dirname(file)))
+  t.strictSame([...rooms].toSorted(), ['lib', 'lib/config', 'lib/error-table', 'lib/selftest'])
 })
 
 test('no setting is accepted and ignored: each one that leaves a choice is read by a stage', async (t) => {
@@ -153,10 +173,10 @@ function sourceFiles (): string[] {
 function importsOf (file: string): Import[] {
   const source = ts.createSourceFile(file, readFileSync(join(root, file), 'utf8'), ts.ScriptTarget.Latest)
   const found: Import[] = []
-  const add = (node: ts.Node, specifier: ts.Node, typeOnly: boolean) => {
+  const add = (node: ts.Node, specifier: ts.Node, typeOnly: boolean, dynamic = false) => {
     const { line } = source.getLineAndCharacterOfPosition(node.pos)
     const text = ts.isStringLiteralLike(specifier) ? specifier.text : `an expression: ${specifier.getText(source)}`
-    found.push({ file, line: line + 1, specifier: text, typeOnly })
+    found.push({ file, line: line + 1, specifier: text, typeOnly, dynamic })
   }
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) {
@@ -164,7 +184,7 @@ function importsOf (file: string): Import[] {
     } else if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) {
       add(node, node.moduleSpecifier, node.isTypeOnly)
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      add(node, node.arguments[0]!, false)
+      add(node, node.arguments[0]!, false, true)
     } else if (ts.isCallExpression(node) && ts.isIdentifier(node.expression) && node.expression.text === 'require') {
       add(node, node.arguments[0]!, false)
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {

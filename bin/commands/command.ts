@@ -1,6 +1,6 @@
 /** What a command of the program is. Its exit code is what `execute` resolves with; errors are thrown. */
 import { parseArgs, type ParseArgsConfig } from 'node:util'
-import { createError, reasonOf } from '../../lib/index.ts'
+import { createError, parseDuration, reasonOf } from '../../lib/light.ts'
 
 export interface Command {
   /** One line for the list of commands. */
@@ -30,4 +30,13 @@ export function port (text: string): number {
     throw createError('MBS_ERR_CLI_USAGE', { reason: `--port takes a number from 0 to 65535, not "${text}"` })
   }
   return value
+}
+
+/** The milliseconds of an option with an ISO 8601 duration; at most a day. @throws MBS_ERR_CLI_USAGE */
+export function duration (option: string, text: string): number {
+  const valueMs = parseDuration(text)
+  if (valueMs === undefined || valueMs < 1 || valueMs > 86_400_000) {
+    throw createError('MBS_ERR_CLI_USAGE', { reason: `${option} takes an ISO 8601 duration such as PT10S, not "${text}"` })
+  }
+  return valueMs
 }
