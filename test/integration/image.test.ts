@@ -60,7 +60,7 @@ function programOf (args: readonly string[], env: Readonly<Record<string, string
 
 /** Runs a command in the image. @returns its exit code and what it wrote */
 async function command (args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  return await run(...programOf(['dist/bin/mqtt-broker-source.js', 'run', ...args], env), { cwd: app, ...NOBODY }).then(
+  return await run(...programOf(['dist/bin/mqtt-broker-source.js', ...args], env), { cwd: app, ...NOBODY }).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     ({ code, stdout, stderr }: { code: number, stdout: string, stderr: string }) => ({ code, stdout, stderr })
   )
@@ -68,7 +68,7 @@ async function command (args: readonly string[], env: Readonly<Record<string, st
 
 /** Starts the program as the image does, and waits until it is up. */
 async function start (t: Test, env: Readonly<Record<string, string>>, ...args: string[]): Promise<ChildProcess> {
-  const child = spawn(...programOf(['dist/bin/mqtt-broker-source.js', ...args], env), {
+  const child = spawn(...programOf(['dist/bin/mqtt-broker-source.js', 'run', ...args], env), {
     cwd: app, stdio: ['ignore', 'ignore', 'pipe'], ...NOBODY
   })
   const exited = new Promise((resolve) => { child.once('exit', resolve) })
@@ -151,9 +151,10 @@ listeners: [{ host: 127.0.0.1, port: ${port} }, { protocol: ws, host: 127.0.0.1,
   const env = { MBS_DATA_DIR: dataDir, MBS_HTTP_PORT: String(http), K_SINK: sink.url, MBS_LOG_FORMAT: 'json' }
   const child = await start(t, env, '--config', config)
   t.match(await command(['health'], env), { code: 0, stderr: '' })
-  t.match(await command(['selftest', '--url', `mqtt://127.0.0.1:${port}`, '--http', `http://127.0.0.1:${http}`]),
+  const addresses = ['--url', `mqtt://127.0.0.1:${port}`, '--http', `http://127.0.0.1:${http}`]
+  t.match(await command(['selftest', ...addresses, '--timeout', 'PT60S']),
     { code: 0, stderr: '', stdout: /event .*default took it\nThe broker works\.\n$/ })
-  t.match(sink.events()[0]!.data, { seen: true, selftest: /^[0-9a-f]{32}$/ })
+  t.match(JSON.parse(sink.requests[0]!.body.toString()), { seen: true, selftest: /^[0-9a-f]{32}$/ })
   const exited = new Promise((resolve) => { child.once('exit', resolve) })
   child.kill('SIGTERM')
   t.equal(await exited, 0)
