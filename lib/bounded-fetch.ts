@@ -8,7 +8,7 @@ import { reasonOf } from './errors.ts'
 export interface BoundedRequest {
   readonly method: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
 }
 
 export interface FetchBounds {

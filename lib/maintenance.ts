@@ -105,8 +105,10 @@ export async function discardDeadLetters (config: Config, sequences?: ReadonlySe
  * name, and for all otherwise. What would keep it from being delivered now is left off: somebody asks for it.
  */
 function requeued ({ stored: { event }, sink }: DeadLetter, sinks: readonly string[]): Event {
-  const { handling: _, ...rest } = event
-  return sinks.includes(sink) && sinks.length > 1 ? { ...rest, handling: { only: sink } } : rest
+  const { handling: { trace } = {}, ...rest } = event
+  const only = sinks.includes(sink) && sinks.length > 1 ? sink : undefined
+  if (trace === undefined && only === undefined) return rest
+  return { ...rest, handling: { ...(only !== undefined && { only }), ...(trace !== undefined && { trace }) } }
 }
 
 async function * lettersOf (outbox: Outbox): AsyncGenerator<DeadLetter> {

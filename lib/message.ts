@@ -125,6 +125,12 @@ export type LifecycleChange = { readonly session: SessionFacts } & (
 /** A value of a CloudEvents extension attribute [CE 3.1]. */
 export type ExtensionValue = string | number | boolean
 
+/** Where something stands in a trace, as W3C Trace Context has it. */
+export interface TraceContext {
+  readonly traceparent: string
+  readonly tracestate?: string
+}
+
 /** What the program itself does with an event. Stored beside it; no sink is told. */
 export interface Handling {
   /** When its publish is answered: at once, or when every sink has taken the event. `stored` unless given. */
@@ -139,6 +145,8 @@ export interface Handling {
   readonly aside?: Aside
   /** Its extension `sequence` looks like one that the outbox gives, and is not. */
   readonly ownSequence?: true
+  /** The span of its publish, which attempts to deliver it belong to. */
+  readonly trace?: TraceContext
 }
 
 /** Why an event cannot be what its rule wants: a field has no value, its transform failed, its data fits no schema. */

@@ -16,8 +16,9 @@ import { createMemoryOutbox } from './outbox/memory.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import { createBatchSink } from './sink/batch-sink.ts'
 import { createHttpSink, type HttpSink } from './sink/http-sink.ts'
-import type { Sink } from './sink/sink.ts'
+import type { CreateAttemptTracer, Sink } from './sink/sink.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
+import { Tracing } from './tracing/tracing.ts'
 import { VERSION } from './version.ts'
 
 /** The names of the sinks: of their cursors on disk, and labels of their metrics. */
@@ -63,7 +64,7 @@ export interface EventMapper {
  */
 export function createEventMapper (
   { name, events: { rules, presets, overrides, extensions, transformTimeout }, limits: { packetBytes } }: Config,
-  telemetry: TransformerOptions['telemetry']
+  telemetry: TransformerOptions['telemetry'], tracing?: Tracing
 ): EventMapper {
   const compiled = compileRules(rules, presets)
   const transformer = createTransformer({
@@ -74,8 +75,29 @@ export function createEventMapper (
     now: () => performance.now()
   })
   const some = compiled.size > 0 && { rules: compiled, transformer }
-  const map = createMapper({ name, overrides: overrides.extensions, extensions, ...some })
-  return { map, close: () => transformer.close() }
+  // Where there are traces, they begin with the span of the publish.
+  const switches = { ...extensions, beginTraces: tracing === undefined }
+  const map = createMapper({ name, overrides: overrides.extensions, extensions: switches, ...some })
+  return { map: tracing?.mapper(map) ?? map, close: () => transformer.close() }
+}
+
+/** Traces, as a configuration asks for them; undefined where it does not. */
+export function createTracing (
+  { name, namespace, tracing, events }: Config, telemetry: Telemetry
+): Tracing | undefined {
+  const { enabled, endpoint, samplingRate, headers, serviceName, timeout } = tracing
+  if (!enabled || endpoint === undefined) return undefined
+  return new Tracing({
+    endpoint,
+    samplingRate,
+    headers,
+    serviceName,
+    timeoutMs: timeout,
+    instance: name,
+    namespace,
+    extension: events.extensions.traceparent,
+    telemetry
+  })
 }
 
 /** What stores the life of clients as events; undefined where a configuration does not ask for it. */
@@ -134,20 +156,30 @@ type Target = Pick<Config['sink'], 'headers' | 'auth' | 'tls'> & { readonly url:
 
 type SinkSettings = Config['sink'] | Config['sinks'][number]
 
+/** What is the same for all sinks. */
+export interface SinkSurroundings {
+  readonly telemetry: Telemetry
+  /** Of Kubernetes, where it is known. */
+  readonly namespace: string | undefined
+  /** Makes spans of requests, where there are traces. */
+  readonly attempts: CreateAttemptTracer | undefined
+}
+
 /** Where events go. @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
 export function eventSink (
-  name: string, target: Target, settings: SinkSettings, connections: number, telemetry: Telemetry
+  name: string, target: Target, settings: SinkSettings, connections: number, around: SinkSurroundings
 ): Sink {
-  const http = httpSink(name, target, settings, connections, telemetry)
+  const http = httpSink(name, target, settings, connections, around)
   if (settings.contentMode !== 'batch') return http
   const { count, bytes, wait } = settings.batch
-  return createBatchSink(http, { count, bytes, waitMs: wait, judge: classify, telemetry })
+  return createBatchSink(http, { count, bytes, waitMs: wait, judge: classify, telemetry: around.telemetry })
 }
 
 /** Takes one event at a time. @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
 export function httpSink (
-  name: string, target: Target, settings: SinkSettings, connections: number, telemetry: Telemetry
+  name: string, target: Target, settings: SinkSettings, connections: number, around: SinkSurroundings
 ): HttpSink {
+  const { telemetry, namespace, attempts } = around
   const { url, ca, headers, auth, tls } = target
   return createHttpSink({
     name,
@@ -163,6 +195,8 @@ export function httpSink (
     keepAliveMs: settings.keepAlive,
     socketMaxAgeMs: settings.socketMaxAge,
     userAgent: USER_AGENT,
+    ...(namespace !== undefined && { kNamespace: namespace }),
+    attempts,
     telemetry
   })
 }

@@ -26,17 +26,20 @@ export interface RequestPreview {
 }
 
 /** The requests of all sinks, the one of the section `sink` first. */
-export function previewRequests (event: Event, { sink, sinks }: Config): RequestPreview[] {
-  const own = sink.kind === 'none' ? [] : [previewRequest(event, SINK_NAME, sink)]
-  return [...own, ...sinks.map((settings) => previewRequest(event, settings.name, settings))]
+export function previewRequests (event: Event, { namespace, sink, sinks }: Config): RequestPreview[] {
+  const program = { 'user-agent': USER_AGENT, ...(namespace !== undefined && { 'kn-namespace': namespace }) }
+  const own = sink.kind === 'none' ? [] : [previewRequest(event, SINK_NAME, sink, program)]
+  return [...own, ...sinks.map((settings) => previewRequest(event, settings.name, settings, program))]
 }
 
-function previewRequest (event: Event, sink: string, settings: SinkSettings): RequestPreview {
+function previewRequest (
+  event: Event, sink: string, settings: SinkSettings, program: Readonly<Record<string, string>>
+): RequestPreview {
   const { url, filter } = settings
   const destination = url === undefined ? {} : { destination: parseSinkUrl(url).shown }
   if (filter !== undefined && !eventFilter(filter)(event)) return { sink, ...destination }
   const { headers, body } = messageOf(event, settings)
-  return { sink, ...destination, request: { headers: [...headers, ...headersOf(settings)], body } }
+  return { sink, ...destination, request: { headers: [...headers, ...headersOf(settings, program)], body } }
 }
 
 /** With batches, that of a batch of one. */
@@ -45,10 +48,10 @@ function messageOf (event: Event, { contentMode, batch }: SinkSettings): HttpMes
   return encode(event, alone ? 'auto' : contentMode)
 }
 
-function headersOf ({ headers, auth }: SinkSettings): string[] {
+function headersOf ({ headers, auth }: SinkSettings, program: Readonly<Record<string, string>>): string[] {
   const shown = Object.entries(headers).map(([name, value]) =>
     [name, typeof value === 'string' && isSecretHeader(name) ? '(not shown)' : value] as const)
-  const list = headerList({ 'user-agent': USER_AGENT }, Object.fromEntries(shown), (file) => `(from ${file})`)
+  const list = headerList(program, Object.fromEntries(shown), (file) => `(from ${file})`)
   return auth === undefined ? list : [...list, 'authorization', describeAuthorization(auth)]
 }
 

@@ -6,10 +6,10 @@ import type { Config } from './config/schema.ts'
 import type { SinkDelivery } from './delivery/deliveries.ts'
 import { eventFilter } from './mapping/event-filter.ts'
 import type { Event } from './message.ts'
-import { DEAD_LETTER_SINK_NAME, eventSink, httpSink, SINK_NAME } from './parts.ts'
+import { DEAD_LETTER_SINK_NAME, eventSink, httpSink, SINK_NAME, type SinkSurroundings } from './parts.ts'
 import { CaSource } from './sink/ca-source.ts'
 import { createDisplaySink } from './sink/display-sink.ts'
-import type { Sink } from './sink/sink.ts'
+import type { CreateAttemptTracer, Sink } from './sink/sink.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 type SinkSettings = Config['sinks'][number]
@@ -41,17 +41,18 @@ export function sinkNames ({ sink, sinks }: Config): readonly string[] {
 }
 
 /** @throws MBS_ERR_SINK_URL, MBS_ERR_SINK_CA */
-export function createSinks (config: Config, telemetry: Telemetry): SinkParts {
+export function createSinks (config: Config, telemetry: Telemetry, attempts?: CreateAttemptTracer): SinkParts {
+  const around = { telemetry, namespace: config.namespace, attempts }
   const { sink, sinks, delivery } = config
   const lettersOf = (name: string, settings: DeadLetterSettings | undefined): Target | undefined =>
-    settings && deadLetterTarget(name, settings, config, telemetry)
+    settings && deadLetterTarget(name, settings, config, around)
   const deadLetters = lettersOf(DEAD_LETTER_SINK_NAME, delivery.deadLetterSink)
   const mapping = deliveryOf(config, {}, deadLetters?.sink)
   const targets: Target[] = deadLetters === undefined ? [] : [deadLetters]
   const deliveries: SinkDelivery[] = []
   const awaited: string[] = []
 
-  const own = sink.kind === 'none' ? undefined : targetOf(SINK_NAME, sink, delivery.concurrency, config, telemetry)
+  const own = sink.kind === 'none' ? undefined : targetOf(SINK_NAME, sink, delivery.concurrency, config, around)
   if (own !== undefined) {
     targets.push(own)
     deliveries.push({ ...mapping, sink: own.sink, ...filterOf(sink) })
@@ -60,7 +61,7 @@ export function createSinks (config: Config, telemetry: Telemetry): SinkParts {
   }
   for (const settings of sinks) {
     const { name, delivery: more = {} } = settings
-    const target = targetOf(name, settings, more.concurrency ?? delivery.concurrency, config, telemetry)
+    const target = targetOf(name, settings, more.concurrency ?? delivery.concurrency, config, around)
     if (target === undefined) continue // the configuration allows no named sink without an address
     const letters = lettersOf(`${name}-dead-letters`, more.deadLetterSink)
     targets.push(target, ...(letters === undefined ? [] : [letters]))
@@ -72,19 +73,21 @@ export function createSinks (config: Config, telemetry: Telemetry): SinkParts {
 
 /** Undefined: its address is not known yet. */
 function targetOf (
-  name: string, settings: Config['sink'] | SinkSettings, connections: number, config: Config, telemetry: Telemetry
+  name: string, settings: Config['sink'] | SinkSettings, connections: number, config: Config, around: SinkSurroundings
 ): Target | undefined {
   const { kind, url } = settings
   if (kind === 'display') return { sink: createDisplaySink({ name, stream: process.stdout }) }
   if (url === undefined) return undefined
-  const ca = caSource(settings, config, telemetry)
-  return { sink: eventSink(name, { ...settings, url, ca: ca.read() }, settings, connections, telemetry), ca }
+  const ca = caSource(settings, config, around.telemetry)
+  return { sink: eventSink(name, { ...settings, url, ca: ca.read() }, settings, connections, around), ca }
 }
 
 /** One connection: dead letters are few and sent one after the other. */
-function deadLetterTarget (name: string, settings: DeadLetterSettings, config: Config, telemetry: Telemetry): Target {
-  const ca = caSource(settings, config, telemetry)
-  return { sink: httpSink(name, { ...settings, ca: ca.read() }, config.sink, 1, telemetry), ca }
+function deadLetterTarget (
+  name: string, settings: DeadLetterSettings, config: Config, around: SinkSurroundings
+): Target {
+  const ca = caSource(settings, config, around.telemetry)
+  return { sink: httpSink(name, { ...settings, ca: ca.read() }, config.sink, 1, around), ca }
 }
 
 function caSource (

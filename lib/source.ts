@@ -23,13 +23,15 @@ import { ConnectionLimit } from './listener/connection-limit.ts'
 import { InflightBytes } from './listener/inflight-bytes.ts'
 import { Listener } from './listener/listener.ts'
 import { reservedTopics } from './mapping/event-rules.ts'
+import type { Publish } from './message.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
-  createEventMapper, createLifecycle, createOutbox, transportOf, type EventMapper
+  createEventMapper, createLifecycle, createOutbox, createTracing, transportOf, type EventMapper
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import { createSinks, type SinkParts, type Target } from './sink-parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
+import type { Tracing } from './tracing/tracing.ts'
 import { VERSION } from './version.ts'
 
 /** Where a started source listens, as `host:port` or the path of a Unix socket. */
@@ -68,6 +70,7 @@ export class Source {
   readonly #access: Access
   readonly #outbox: Outbox
   readonly #reloader: Reloader
+  readonly #tracing: Tracing | undefined
   readonly #sinks: SinkParts
   readonly #inflight: InflightBytes
   readonly #lifecycle: LifecycleEvents | undefined
@@ -93,7 +96,8 @@ export class Source {
       telemetry: this.#telemetry
     })
     this.#permissions = createPermissions(readPermissions(config))
-    this.#sinks = createSinks(config, this.#telemetry)
+    this.#tracing = createTracing(config, this.#telemetry)
+    this.#sinks = createSinks(config, this.#telemetry, this.#tracing?.attempts)
     this.#inflight = new InflightBytes(config.limits.inflightBytes)
     this.#outbox = createOutbox(config, this.#telemetry)
     this.#lifecycle = createLifecycle(config, this.#outbox, this.#telemetry)
@@ -123,7 +127,7 @@ export class Source {
   /**
    * Opens the outbox, then everything up to the listeners. Idempotent.
    * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_MAPPING_*, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*,
-   * MBS_ERR_SINK_CA, MBS_ERR_SINK_TLS, MBS_ERR_SINK_CREDENTIALS, MBS_ERR_HTTP_BIND;
+   * MBS_ERR_SINK_CA, MBS_ERR_SINK_TLS, MBS_ERR_SINK_CREDENTIALS, MBS_ERR_TRACING_HEADERS, MBS_ERR_HTTP_BIND;
    * MBS_ERR_SOURCE_CLOSED after `close`
    */
   start (): Promise<void> {
@@ -160,7 +164,8 @@ export class Source {
   async #start (): Promise<void> {
     try {
       await this.#readAccess()
-      this.#mapper = createEventMapper(this.config, this.#telemetry)
+      await this.#startTracing()
+      this.#mapper = createEventMapper(this.config, this.#telemetry, this.#tracing)
       const http = await this.#admin.start()
       this.#telemetry.listening({ what: `http ${this.config.http.host}:${this.config.http.port}`, address: http })
       const { receipts } = await this.#outbox.open()
@@ -191,6 +196,13 @@ export class Source {
     }
   }
 
+  async #startTracing (): Promise<void> {
+    if (this.#tracing === undefined) return
+    const { files } = this.#tracing
+    if (files.files.length > 0) await this.#reloader.add(files)
+    await this.#tracing.start()
+  }
+
   async #startDelivery (): Promise<void> {
     const { deliveries, awaited, mapping, targets } = this.#sinks
     for (const target of targets) await this.#readFilesOf(target)
@@ -216,9 +228,10 @@ export class Source {
 
   async #startBroker (ingest: Ingest): Promise<Broker> {
     const { connectTimeout, sessionExpiry, ...limits } = this.config.limits
+    const publish = (publishing: Publish) => ingest.publish(publishing)
     return await createBroker({
       authenticate: async (credentials, signal) => await this.#access.authenticate(credentials, signal),
-      publish: (publish) => ingest.publish(publish),
+      publish: this.#tracing?.publisher(publish) ?? publish,
       canStore: () => this.#outbox.stats().status !== 'failed',
       permissions: this.#permissions,
       deniedPublish: this.config.access.deniedPublish,
@@ -330,6 +343,7 @@ export class Source {
     await this.#mapper?.close()
     await this.#deliveries?.close(this.config.delivery.grace)
     await Promise.all(this.#sinks.targets.map(async ({ sink }) => { await sink.close() }))
+    await this.#tracing?.close()
     await this.#outbox.close()
     await this.#admin.close()
     this.#phase = 'closed'

@@ -68,6 +68,14 @@ const PLAN: readonly Row[] = [
   { place: 'lib/outbox/', lib: COMMON, packages: ['classic-level', 'memory-level'] },
   { place: 'lib/delivery/', lib: [...COMMON, 'lib/outbox/outbox.ts', 'lib/sink/sink.ts'] },
   { place: 'lib/sink/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['undici'] },
+  {
+    place: 'lib/tracing/',
+    lib: [...COMMON, 'lib/sink/sink.ts'],
+    packages: [
+      '@opentelemetry/api', '@opentelemetry/core', '@opentelemetry/otlp-transformer', '@opentelemetry/resources',
+      '@opentelemetry/sdk-trace'
+    ]
+  },
   { place: 'lib/admin/', lib: [...COMMON, 'lib/outbox/outbox.ts'], packages: ['fastify'] },
   { place: 'lib/telemetry/', lib: [...COMMON, 'lib/outbox/outbox.ts'], packages: ['pino', 'pino-pretty', 'prom-client'] },
   { place: 'lib/selftest/', lib: ['lib/errors.ts', 'lib/bounded-fetch.ts'], packages: ['mqtt'] },

@@ -7,6 +7,7 @@ import { parseJwks, parsePublicKey } from '../access/token-keys.ts'
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import { parseSchema, Schemas } from '../mapping/schema.ts'
 import { parseRevocations, withoutList } from '../pem/revocations.ts'
+import { parseHeaderValue } from '../sink/secret-text.ts'
 import { describeListener } from './addresses.ts'
 import { checkCa, checkPair, tryFile, type ToError } from './check-files.ts'
 import { checkSinkFiles } from './check-sinks.ts'
@@ -52,7 +53,16 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
     if (letters !== undefined) checkSinkFiles(['sinks', at, 'delivery', 'deadLetterSink'], letters, report, now)
   }
   checkTokenFiles(config.access, report)
+  checkTracingFiles(config.tracing, report)
   checkSchemaFiles(config, report)
+}
+
+function checkTracingFiles ({ headers }: Config['tracing'], report: Report): void {
+  const toError = (error: unknown) => createError('MBS_ERR_TRACING_HEADERS', { reason: reasonOf(error) }, error)
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value === 'string') continue
+    tryFile(['tracing', 'headers', name, 'file'], value.file, 'a file with one line of visible ASCII', report, toError, parseHeaderValue)
+  }
 }
 
 function checkSchemaFiles ({ events }: Config, report: Report): void {

@@ -77,6 +77,7 @@ function placeOf (path: Path): number {
 function valueOf (raw: string, node: SchemaNode): unknown {
   const text = raw.trim()
   if (node.type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text)
+  if (node.type === 'number' && /^-?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})$/.test(text)) return Number(text)
   if (node.type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
   if (node.type === 'array' || node.type === 'object') return parsed(text)
   // Text, or a list of texts.

@@ -1,14 +1,14 @@
 /**
- * Knative's environment contract, as assignments: K_SINK, K_CE_OVERRIDES, K_CA_CERTS, K_SINK_TIMEOUT, and the token
- * that it mounts. What it injects is set for every container alike, so that empty values and other variables of the
- * contract are normal.
+ * Knative's environment contract, as assignments: K_SINK, K_CE_OVERRIDES, K_CA_CERTS, K_SINK_TIMEOUT, NAMESPACE, NAME,
+ * and the token that it mounts. What it injects is set for every container alike, so that empty values and other
+ * variables of the contract are normal. What is about logs and traces is in knative-observability.ts.
  */
 import { existsSync } from 'node:fs'
 import { createError } from '../errors.ts'
 import type { Draft } from './draft.ts'
 import type { Assignment, Environment } from './environment.ts'
 import type { Problem, Report } from './problem.ts'
-import type { DraftConfig } from './schema.ts'
+import { NAME, NAMESPACE, type DraftConfig } from './schema.ts'
 
 export interface KnativeFindings {
   readonly assignments: Assignment[]
@@ -40,6 +40,11 @@ export function fromKnative (env: Environment): KnativeFindings {
   }
 
   readOverrides(textOf(env, 'K_CE_OVERRIDES'), findings, assign)
+  const namespace = textOf(env, 'NAMESPACE')
+  if (namespace !== undefined) {
+    if (namespace.length <= 63 && new RegExp(NAMESPACE).test(namespace)) assign('NAMESPACE', ['namespace'], namespace)
+    else findings.warnings.push('NAMESPACE is no name of a Kubernetes namespace and has no effect')
+  }
   return findings
 }
 
@@ -54,6 +59,17 @@ export function useMountedToken (draft: Draft, report: Report): void {
   const isAuthorized = sink.auth !== undefined || Object.keys(sink.headers).some((name) => name.toLowerCase() === 'authorization')
   if (!isSinkOfKnative || isAuthorized || !existsSync(tokenFile)) return
   draft.set(['sink', 'auth'], { bearer: { file: tokenFile } }, 'mounted by Knative')
+}
+
+/**
+ * What the source is called in Knative, which is the name of the program where nothing else says one. Beside NAMESPACE
+ * only, as Knative sets them: other systems have a variable NAME that means something else.
+ */
+export function nameFromKnative (env: Environment): { readonly name?: string, readonly warning?: string } {
+  const name = textOf(env, 'NAMESPACE') === undefined ? undefined : textOf(env, 'NAME')
+  if (name === undefined) return {}
+  if (name.length <= 128 && new RegExp(NAME).test(name)) return { name }
+  return { warning: 'NAME cannot be the name of this program and has no effect: up to 128 letters, digits and . _ ~ -' }
 }
 
 /** The variable without white space around it; undefined where nothing is left. */

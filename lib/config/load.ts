@@ -7,7 +7,9 @@ import { createError } from '../errors.ts'
 import { Draft } from './draft.ts'
 import { fromEnvironment, fromFlags, type Environment, type Flags } from './environment.ts'
 import { readConfigFile } from './file.ts'
-import { fromKnative, useMountedToken } from './knative.ts'
+import { fromKnativeObservability } from './knative-observability.ts'
+import { fromKnative, nameFromKnative, useMountedToken } from './knative.ts'
+import { fromOpenTelemetry } from './open-telemetry.ts'
 import { formatPath, formatProblems, Report, type Path, type Problem } from './problem.ts'
 import { applyRules } from './rules.ts'
 import type { Config, DraftConfig } from './schema.ts'
@@ -67,6 +69,9 @@ export function examineConfig (options: LoadOptions): ExaminedConfig {
   const draft = new Draft()
   const report = new Report((path) => draft.originOf(path))
 
+  const called = nameFromKnative(env)
+  if (called.warning !== undefined) report.warn(called.warning)
+  if (called.name !== undefined) draft.set(['name'], called.name, 'environment NAME')
   if (options.file !== undefined) {
     const { values, lineOf } = readConfigFile(options.file)
     draft.merge(values, (path) => `file ${options.file}:${lineOf(path)}`)
@@ -76,9 +81,13 @@ export function examineConfig (options: LoadOptions): ExaminedConfig {
   const knative = fromKnative(env)
   const environment = fromEnvironment(env, settings)
   for (const problem of [...knative.problems, ...environment.problems]) report.addNamed(problem)
-  for (const warning of knative.warnings) report.warn(warning)
+  const [openTelemetry, observability] = [fromOpenTelemetry(env), fromKnativeObservability(env)]
+  const injected = [openTelemetry, observability, knative]
+  for (const warning of injected.flatMap((found) => found.warnings)) report.warn(warning)
   const flags = fromFlags(options.flags ?? {}, settings)
-  for (const { path, value, origin } of [...knative.assignments, ...environment.assignments, ...flags]) {
+  // Lowest first.
+  const layers = [...injected, environment].flatMap(({ assignments }) => assignments)
+  for (const { path, value, origin } of [...layers, ...flags]) {
     if (draft.set(path, value, origin)) continue
     report.addNamed({ path: formatPath(path), found: 'a place beyond the end of the list', allowed: 'places without gaps', origin })
   }

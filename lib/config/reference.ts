@@ -148,12 +148,35 @@ says everything that is wrong with a file at once, with the line of each mistake
 | \`K_CE_OVERRIDES\` | its \`extensions\` are added to \`events.overrides.extensions\`, name by name; the empty string is nothing |
 | \`K_CA_CERTS\` | sets \`sink.caText\` |
 | \`K_SINK_TIMEOUT\` | whole seconds for \`sink.timeout\`. Knative means "no timeout" by 0, negative and unreadable values; an attempt without an end would hold up its client's events for ever, so \`sink.timeout\` then stays as it is, with a warning |
+| \`NAMESPACE\` | sets \`namespace\` |
+| \`NAME\` | beside \`NAMESPACE\`, the \`name\` of the program where neither the file nor \`MBS_NAME\` says one. \`name\` is part of the \`source\` of events: whoever renames the source in Knative gives its events another \`source\` |
+| \`K_LOGGING_CONFIG\` | sets \`log.level\`: the \`level\` in its \`zap-logger-config\`; \`dpanic\`, \`panic\` and \`fatal\` are \`fatal\` |
+| \`K_OBSERVABILITY_CONFIG\` | \`tracing.protocol\` \`http/protobuf\` sets \`tracing.enabled\`, \`tracing.endpoint\` and \`tracing.samplingRate\` (left out, it is 0, as with Knative); \`none\` sets \`tracing.enabled\` to false. \`grpc\`, \`stdout\` and metrics that are pushed are a warning: [tracing.md](tracing.md) |
 
 | Mount | What it does |
 |---|---|
 | \`/oidc/token\` | sets \`sink.auth.bearer.file\` where \`K_SINK\` gives the URL, unless \`sink.auth\` or \`sink.headers\` says how the sink is told who sends. It is read again when it changes, and after a 401 |
 | \`/knative-custom-certs\` | its PEM certificates are trusted by all sinks, also those that come later. A file without a usable certificate is left out, with a warning |
 
-Variables rank as environment, below the \`MBS_\` variable of the same setting. Other variables of Knative's contract
-(\`K_METRICS_CONFIG\`, \`K_TRACING_CONFIG\`, \`K_LOGGING_CONFIG\`, \`K_OBSERVABILITY_CONFIG\`, …) may be there and have no effect.
+Variables rank as environment, below the \`MBS_\` variable of the same setting, but for \`NAME\`, which ranks below the file.
+What a platform injects about logs and traces never keeps the program from starting: what is wrong with it is a warning.
+Other variables of Knative's contract (\`K_METRICS_CONFIG\`, \`K_TRACING_CONFIG\`, \`K_LEADER_ELECTION_CONFIG\`, …) may be
+there and have no effect.
+
+## OpenTelemetry
+
+The variables that OpenTelemetry has for every program rank as environment, below those of Knative and \`MBS_\`. What is
+wrong with them is a warning. [tracing.md](tracing.md) says more.
+
+| Variable | What it does |
+|---|---|
+| \`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT\` | sets \`tracing.endpoint\` |
+| \`OTEL_EXPORTER_OTLP_ENDPOINT\` | sets \`tracing.endpoint\` with \`/v1/traces\` behind it, where there is no other one for traces |
+| \`OTEL_EXPORTER_OTLP_PROTOCOL\`, \`OTEL_EXPORTER_OTLP_TRACES_PROTOCOL\` | \`grpc\`: the endpoint is not one for this program, and is left out |
+| \`OTEL_EXPORTER_OTLP_HEADERS\`, \`OTEL_EXPORTER_OTLP_TRACES_HEADERS\` | are added to \`tracing.headers\`, name by name |
+| \`OTEL_EXPORTER_OTLP_TIMEOUT\`, \`OTEL_EXPORTER_OTLP_TRACES_TIMEOUT\` | milliseconds for \`tracing.timeout\` |
+| \`OTEL_TRACES_SAMPLER\`, \`OTEL_TRACES_SAMPLER_ARG\` | set \`tracing.samplingRate\`; whatever the sampler, what a device has decided is followed |
+| \`OTEL_SERVICE_NAME\` | sets \`tracing.serviceName\` |
+| \`OTEL_SDK_DISABLED\` | \`true\` sets \`tracing.enabled\` to false, and the other ones have no effect |
+| \`OTEL_TRACES_EXPORTER\` | \`none\`, and any that this program does not have, sets \`tracing.enabled\` to false |
 `

@@ -18,7 +18,7 @@ type Target = Pick<Sink, 'url' | 'ca' | 'headers' | 'auth' | 'tls'>
 const HTTP_ONLY = ['url', 'auth', 'tls'] as const
 
 /** Headers that HTTP itself needs, or that say what the body is: the program sets them, or they may not be sent. */
-const OWNED_HEADERS = new Set([
+export const OWNED_HEADERS = new Set([
   'host', 'connection', 'proxy-connection', 'keep-alive', 'upgrade', 'te', 'trailer', 'transfer-encoding', 'expect',
   'content-type', 'content-length', 'content-encoding'
 ])

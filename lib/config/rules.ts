@@ -9,6 +9,7 @@ import { describeFound, formatPath, type Path, type Report } from './problem.ts'
 import { checkEventRules, checkExtensions } from './rules-events.ts'
 import { checkSinks, completeSinks } from './rules-sinks.ts'
 import { checkTokens, warnOfPermissions } from './rules-tokens.ts'
+import { checkTracing, completeTracing } from './rules-tracing.ts'
 import type { DraftConfig } from './schema.ts'
 import { formatDuration, formatSize } from './units.ts'
 
@@ -22,6 +23,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
   }
   checkAccess(config, report)
   completeSinks(config, report)
+  completeTracing(config, report)
 
   checkEndpoints(config, report)
   checkLimits(config, report)
@@ -30,6 +32,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
   checkTokens(config, report)
   checkEventRules(config, report)
   checkExtensions(config, report)
+  checkTracing(config, report)
   if (report.sound(['outbox', 'store']) && config.outbox.store === 'memory') {
     report.warn('outbox.store is memory: what was acknowledged and not yet delivered is lost when the program ends')
   }

@@ -13,11 +13,14 @@ const HEADER_NAME = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
 /** A header's value: visible ASCII, with spaces inside. */
 const HEADER_VALUE = '^[!-~](?:[ -~]*[!-~])?$'
 
-const headers = Type.Unsafe<Record<string, string | { file: string }>>({
+/** Headers by name. @param allowed which, in words */
+export const headersSetting = (
+  description: string, allowed: string
+) => Type.Unsafe<Record<string, string | { file: string }>>({
   type: 'object',
-  description: 'Headers that are sent with every event, by name: a text, or `{ file: path }` for what is in a file, which is read again when it changes.',
+  description,
   default: {},
-  allowed: 'names of headers that neither HTTP nor CloudEvents use themselves; each value a text of visible ASCII, or a section with file',
+  allowed: `${allowed}; each value a text of visible ASCII, or a section with file`,
   secret: true,
   propertyNames: { pattern: HEADER_NAME },
   additionalProperties: {
@@ -32,6 +35,11 @@ const headers = Type.Unsafe<Record<string, string | { file: string }>>({
     additionalProperties: false
   }
 })
+
+const headers = headersSetting(
+  'Headers that are sent with every event, by name: a text, or `{ file: path }` for what is in a file, which is read again when it changes.',
+  'names of headers that neither HTTP nor CloudEvents use themselves'
+)
 
 const auth = optionalSection('How the sink is told who sends: exactly one of `bearer`, `basic` and `oauth2`.', {
   bearer: optionalSection('A token that is in a file, such as a projected service account token.', {

@@ -10,7 +10,14 @@ import { accessSection } from './schema-access.ts'
 import { eventsSection, filterSetting } from './schema-events.ts'
 import { HOST, listener } from './schema-listener.ts'
 import { SINK_URL, sinkSettings, targetSettings } from './schema-sink.ts'
+import { tracingSection } from './schema-tracing.ts'
 import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
+
+/** What Kubernetes calls a namespace. */
+export const NAMESPACE = '^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$'
+
+/** What `name` may be. */
+export const NAME = '^[A-Za-z0-9][A-Za-z0-9._~-]*$'
 
 const SINK_FILTER = 'The sink gets the events for which all of them hold.'
 
@@ -57,10 +64,19 @@ export const configSchema = Type.Object({
   name: text({
     description: 'Names this broker in the `source` of its events. It has to stay the same over restarts.',
     default: 'mqtt-broker-source',
-    pattern: '^[A-Za-z0-9][A-Za-z0-9._~-]*$',
+    knative: 'NAME',
+    pattern: NAME,
     maxLength: 128,
     allowed: 'up to 128 letters, digits and . _ ~ -, beginning with a letter or digit'
   }),
+  namespace: Type.Optional(text({
+    description: 'The Kubernetes namespace in which it runs: the header Kn-Namespace of what sinks are sent, and an attribute of traces.',
+    knative: 'NAMESPACE',
+    pattern: NAMESPACE,
+    maxLength: 63,
+    allowed: 'up to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit',
+    example: 'default'
+  })),
   dataDir: text({
     description: 'Directory of the outbox. A relative path starts at the working directory.', default: './data', allowed: 'a path'
   }),
@@ -327,9 +343,11 @@ export const configSchema = Type.Object({
     })
   }),
 
+  tracing: tracingSection,
+
   log: section('The log, on standard error.', {
     level: oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
-      description: 'The least important level that is written.', default: 'info'
+      description: 'The least important level that is written.', default: 'info', knative: 'K_LOGGING_CONFIG'
     }),
     format: oneOf(['auto', 'json', 'pretty'], {
       description: '`json`: one object a line; `pretty`: for people; `auto`: pretty on a terminal.', default: 'auto'

@@ -85,6 +85,13 @@ export function wholeNumber (
   return Type.Integer({ ...notes })
 }
 
+/** A number within bounds, not only whole ones. */
+export function decimal (
+  notes: Notes & { readonly default: number, readonly minimum: number, readonly maximum: number }
+) {
+  return Type.Number({ ...notes })
+}
+
 /** One of some words. */
 export function oneOf<V extends string[]> (values: readonly [...V], notes: Notes & { readonly default?: V[number] }) {
   return Type.Enum(values, { ...notes })
@@ -122,5 +129,6 @@ export function allowedBy (node: SchemaNode): string {
   }
   if (node.properties !== undefined) return `a section with ${Object.keys(node.properties).join(', ')}`
   if (node.type === 'integer') return `a whole number from ${node.minimum} to ${node.maximum}`
+  if (node.type === 'number') return `a number from ${node.minimum} to ${node.maximum}`
   return node.type === 'boolean' ? 'true or false' : 'a text'
 }

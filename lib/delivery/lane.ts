@@ -2,7 +2,7 @@
  * A lane: the undelivered events of one partition key, and what can be told of it. `Lanes` has all of them and is the
  * only one to change one (except for its trouble).
  */
-import type { StoredEvent } from '../message.ts'
+import type { Event, StoredEvent } from '../message.ts'
 
 /** What has gone wrong with the head of a lane. Times are monotonic unless they say otherwise. */
 export interface Trouble {
@@ -70,8 +70,8 @@ export function sequenceAt (lane: Lane, offset: number): number | undefined {
 }
 
 /**
- * The events at the front of a lane that can be sent together. How an event is handled may change until its turn comes:
- * one about which there is something to handle is sent as the first of its run.
+ * The events at the front of a lane that can be sent together. One that may not have to be sent any more when its turn
+ * comes is sent as the first of its run.
  */
 export function runOf (lane: Lane, limit: { readonly count: number, readonly bytes: number }): StoredEvent[] {
   const run: StoredEvent[] = []
@@ -80,11 +80,15 @@ export function runOf (lane: Lane, limit: { readonly count: number, readonly byt
     const item = lane.queue[at]
     if (typeof item !== 'object') break
     bytes += sizeOf(item)
-    const isAlone = item.event.handling !== undefined || lane.trouble !== undefined
+    const isAlone = mayBecomeObsolete(item.event) || lane.trouble !== undefined
     if (run.length > 0 && (isAlone || bytes > limit.bytes)) break
     run.push(item)
   }
   return run
+}
+
+function mayBecomeObsolete ({ handling }: Event): boolean {
+  return handling?.expiresAt !== undefined || handling?.supersede !== undefined
 }
 
 /** When the oldest of the events at the heads of these lanes was stored; undefined where none is known. */

@@ -16,6 +16,8 @@ export interface ExtensionSwitches {
   readonly recordedtime: boolean
   readonly expirytime: boolean
   readonly traceparent: boolean
+  /** False where `traceparent` is not begun here for an event that has none. */
+  readonly beginTraces?: boolean
   readonly authtype: boolean
   readonly authid: boolean
 }
@@ -39,14 +41,15 @@ export type PublishExtensions = (publish: Publish) => Extensions
 
 export function createPublishExtensions (on: ExtensionSwitches): PublishExtensions {
   const plain = on.partitionkey && on.mqttqos && on.mqttretain ? usual : createPlain(on)
-  if (!on.traceparent && !on.authtype && !on.authid) return plain
+  const begins = on.traceparent && on.beginTraces !== false
+  if (!begins && !on.authtype && !on.authid) return plain
   const traceparent = createTraceparents()
   return (publish) => {
     const extensions = plain(publish)
     const { client } = publish
     if (on.authtype) extensions['authtype'] = authTypeOf(client)
     if (on.authid && client.username !== undefined) extensions['authid'] = toAttributeString(client.username)
-    if (on.traceparent) extensions['traceparent'] = traceparent()
+    if (begins) extensions['traceparent'] = traceparent()
     return extensions
   }
 }

@@ -174,7 +174,8 @@ class BatchSink implements Sink {
       await this.#sendSingles(parts)
       return
     }
-    const outcome = await this.#sink.post(encodeBatch(parts.flatMap(({ documents }) => documents)), signal)
+    const message = encodeBatch(parts.flatMap(({ documents }) => documents))
+    const outcome = await this.#sink.post(message, parts.flatMap(({ events }) => events), signal)
     const verdict = judge(outcome)
     // Of one event, too: whether it is the event or the batch that is refused, only the event alone can tell.
     if (verdict === 'refused') {

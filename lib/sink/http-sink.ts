@@ -17,7 +17,7 @@ import { HttpConnections } from './http-connections.ts'
 import type { HeaderSettings } from './request-headers.ts'
 import { createTrust, readClientCertificate, type ClientCertificate } from './sink-tls.ts'
 import { parseSinkUrl } from './sink-url.ts'
-import type { Outcome, Sink, SinkFiles } from './sink.ts'
+import type { AttemptSpan, AttemptTracer, CreateAttemptTracer, Outcome, Sink, SinkFiles } from './sink.ts'
 
 export interface HttpSinkOptions {
   /** Names the sink's cursor and its metrics. */
@@ -45,9 +45,12 @@ export interface HttpSinkOptions {
   readonly auth?: AuthSettings | undefined
   /** The paths of the certificate that the sink is shown, and of its key. */
   readonly clientCertificate?: ClientCertificate | undefined
+  /** Makes spans of its requests; without it, there are none. */
+  readonly attempts?: CreateAttemptTracer | undefined
   readonly telemetry: Telemetry
 }
 
+const TRACE_HEADER = /^trace(?:parent|state)$/i
 const ABORTED: Outcome = { kind: 'aborted' }
 const NOT_READ: Outcome = { kind: 'network', code: 'NOT_READ', reason: 'the files of the sink were not read', timedOut: false }
 
@@ -71,6 +74,9 @@ export class HttpSink implements Sink {
   #ca: readonly string[]
   #certificate: ClientCertificate | 'unread' | undefined
   readonly #connections: HttpConnections
+  readonly #tracer: AttemptTracer | undefined
+  /** False where the settings have headers of their own that say where a request stands in a trace. */
+  readonly #tellsTrace: boolean
   /** Attempts that are not settled, in the order of their deadlines. */
   readonly #active = new Set<HttpAttempt>()
   /** Those of them that wait for a connection, the oldest first. */
@@ -90,6 +96,8 @@ export class HttpSink implements Sink {
     const { name: sink, headers = {}, auth = {}, userAgent, kNamespace, clientCertificate, telemetry } = options
     const own = { 'user-agent': userAgent, ...(kNamespace !== undefined && { 'kn-namespace': kNamespace }) }
     this.#credentials = new Credentials({ sink, destination: shown, own, headers, auth, timeoutMs, telemetry })
+    this.#tracer = options.attempts?.(sink, shown)
+    this.#tellsTrace = !Object.keys(headers).some((header) => TRACE_HEADER.test(header))
     const tlsFiles = clientCertificate === undefined ? [] : [this.#tlsFiles(clientCertificate)]
     this.files = [...this.#credentials.files, ...tlsFiles]
     this.#certificate = clientCertificate === undefined ? undefined : 'unread'
@@ -99,12 +107,15 @@ export class HttpSink implements Sink {
   }
 
   async send (event: Event, signal: AbortSignal): Promise<Outcome> {
-    return await this.#try(() => encode(event, this.#contentMode), signal)
+    return await this.#try(() => encode(event, this.#contentMode), event, signal)
   }
 
-  /** Sends a message as it is, with the headers of the sink, which are added to it. Never rejects. */
-  async post (message: HttpMessage, signal: AbortSignal): Promise<Outcome> {
-    return await this.#try(() => message, signal)
+  /**
+   * Sends a message as it is, with the headers of the sink, which are added to it. Never rejects.
+   * @param events what is in it
+   */
+  async post (message: HttpMessage, events: readonly Event[], signal: AbortSignal): Promise<Outcome> {
+    return await this.#try(() => message, events, signal)
   }
 
   trust (ca: readonly string[]): void {
@@ -118,20 +129,25 @@ export class HttpSink implements Sink {
     await this.#closing
   }
 
-  async #try (encoded: () => HttpMessage, signal: AbortSignal): Promise<Outcome> {
+  async #try (encoded: () => HttpMessage, of: Event | readonly Event[], signal: AbortSignal): Promise<Outcome> {
     if (this.#closing !== undefined || signal.aborted) return ABORTED
+    const span = this.#tracer?.begin(of)
+    let outcome: Outcome
     try {
-      return await this.#post(encoded(), signal)
+      outcome = await this.#post(encoded(), span, signal)
     } catch (error) {
-      return networkOutcome(error)
+      outcome = networkOutcome(error)
     }
+    span?.end(outcome)
+    return outcome
   }
 
-  async #post ({ headers, body }: HttpMessage, signal: AbortSignal): Promise<Outcome> {
+  async #post ({ headers, body }: HttpMessage, span: AttemptSpan | undefined, signal: AbortSignal): Promise<Outcome> {
     const deadline = performance.now() + this.#timeoutMs
     const own = this.#credentials.headers
     if (own === undefined || this.#certificate === 'unread') return NOT_READ
     for (const text of own) headers.push(text)
+    if (span !== undefined && this.#tellsTrace) for (const text of span.headers) headers.push(text)
     let authorization = this.#credentials.authorization(signal)
     if (authorization !== undefined) {
       if (typeof authorization !== 'string') {

@@ -26,6 +26,23 @@ export interface SinkAnswer {
   readonly unauthorized?: true
 }
 
+/** One request of a sink in a trace. */
+export interface AttemptSpan {
+  /** Headers that tell the receiver where it stands in the trace: names, in lower case, and values in turn. */
+  readonly headers: readonly string[]
+  /** The request has ended. Once. */
+  end (outcome: Outcome): void
+}
+
+/** Makes the spans of the requests of one sink. */
+export interface AttemptTracer {
+  /** Begins that of a request. @param of the event in it, or all of a batch */
+  begin (of: Event | readonly Event[]): AttemptSpan
+}
+
+/** Makes the tracer of a sink. @param destination the sink's, with nothing secret in it */
+export type CreateAttemptTracer = (sink: string, destination: string) => AttemptTracer
+
 /** Files that belong together and that a sink reads: before its first event, and again when they change. */
 export interface SinkFiles {
   readonly kind: ReloadKind

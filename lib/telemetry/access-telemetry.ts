@@ -5,7 +5,7 @@ import { TelemetryBase, type ConnectionFields } from './telemetry-base.ts'
 
 /** What is in files that are read again; a label of a metric, so the list is closed. */
 export type ReloadKind =
-  'tls' | 'sink-ca' | 'sink-tls' | 'sink-headers' | 'sink-auth' | 'users' | 'permissions' | 'jwks' | 'hook'
+  'tls' | 'sink-ca' | 'sink-tls' | 'sink-headers' | 'sink-auth' | 'users' | 'permissions' | 'jwks' | 'hook' | 'tracing'
 
 /** What a log line about files that were read again says; never what is in them. */
 export interface ReloadFields {

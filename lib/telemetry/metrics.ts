@@ -61,6 +61,8 @@ export function createMetrics () {
     throttled: { messages: 0, bytes: 0 },
     lost: 0,
     storeFailures: 0,
+    spansSent: 0,
+    spansDropped: { queue: 0, network: 0, refused: 0, shutdown: 0 },
     attemptsBySink: new Map<string, AttemptCounts>(),
     attempts (sink: string): AttemptCounts {
       let counts = metrics.attemptsBySink.get(sink)
@@ -210,6 +212,13 @@ export function createMetrics () {
       for (const [sink, counts] of metrics.notDeliveredBySink) {
         for (const reason of ['filter', 'expired', 'superseded'] as const) set(counts[reason], { sink, reason })
       }
+    })
+
+  collected('counter', 'spans_sent_total', 'Spans that the receiver of traces took.', [], (set) => { set(metrics.spansSent) })
+  collected('counter', 'spans_dropped_total',
+    'Spans that were not sent: `queue` too many waited, `network` there was no answer, or none that ended in time, `refused` by the receiver, `shutdown`.',
+    ['reason'], (set) => {
+      for (const reason of ['queue', 'network', 'refused', 'shutdown'] as const) set(metrics.spansDropped[reason], { reason })
     })
 
   const fromGauges = (name: string, help: string, read: (gauges: Gauges) => number) =>
