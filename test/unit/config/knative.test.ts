@@ -62,7 +62,7 @@ test('K_SINK_TIMEOUT is whole seconds; "no timeout" leaves ours, with a warning'
 
 test('other variables of Knative\'s contract, past and present, are tolerated', async (t) => {
   const env = {
-    K_METRICS_CONFIG: '{"Domain":"knative.dev"}', K_TRACING_CONFIG: '{', K_LOGGING_CONFIG: 'x', K_OBSERVABILITY_CONFIG: '{}', K_COMPONENT: 'a'
+    K_METRICS_CONFIG: '{"Domain":"knative.dev"}', K_TRACING_CONFIG: '{', K_LEADER_ELECTION_CONFIG: '[', K_OBSERVABILITY_CONFIG: '{}', K_COMPONENT: 'a'
   }
   t.strictSame(load(env).config, load({}).config)
   t.strictSame(load(env).warnings, [])

@@ -84,6 +84,7 @@ test('without anything given, everything has its default and nothing is warned a
     knative: { tokenFile: '/oidc/token', caDirectory: '/knative-custom-certs' },
     drain: { delay: 0, window: 0 },
     reload: { every: 2000 },
+    tracing: { enabled: false, samplingRate: 1, headers: {}, serviceName: 'mqtt-broker-source', timeout: 5000 },
     log: { level: 'info', format: 'auto' }
   })
   t.strictSame(warnings, [])

@@ -3,6 +3,7 @@ import { createError } from '../../../lib/errors.ts'
 import { AccessTelemetry } from '../../../lib/telemetry/access-telemetry.ts'
 import { SinkTelemetry } from '../../../lib/telemetry/sink-telemetry.ts'
 import { Telemetry } from '../../../lib/telemetry/telemetry.ts'
+import { TracingTelemetry } from '../../../lib/telemetry/tracing-telemetry.ts'
 import { createTestTelemetry } from '../../support/log-lines.ts'
 import { parseMetrics, sampleOf } from '../../support/prometheus.ts'
 
@@ -40,6 +41,20 @@ const rules: Record<string, Rule> = {
   anonymousListener: {
     call: (telemetry) => telemetry.anonymousListener({ listener: 'mqtt 0.0.0.0:1883' }),
     log: { level: 'warn', listener: 'mqtt 0.0.0.0:1883' }
+  },
+  tracingStarted: {
+    call: (telemetry) => telemetry.tracingStarted({ endpoint: 'http://collector/v1/traces', samplingRate: 0.5, serviceName: 'edge' }),
+    log: { level: 'info', msg: 'tracing', endpoint: 'http://collector/v1/traces', samplingRate: 0.5, serviceName: 'edge' }
+  },
+  spansSent: { call: (telemetry) => telemetry.spansSent(5), metrics: { spans_sent_total: 5 } },
+  spansDropped: {
+    call: (telemetry) => telemetry.spansDropped('queue', 2),
+    log: { level: 'warn', msg: 'spans were dropped', reason: 'queue', count: 2 },
+    metrics: { 'spans_dropped_total{reason="queue"}': 2 }
+  },
+  spansFailed: {
+    call: (telemetry) => telemetry.spansFailed(createError('MBS_ERR_TRACING_EXPORT', { url: 'http://collector/', reason: 'it is gone' })),
+    log: { level: 'warn', code: 'MBS_ERR_TRACING_EXPORT' }
   },
   stopping: {
     call: (telemetry) => telemetry.stopping({ reason: 'SIGTERM' }),
@@ -413,7 +428,8 @@ const rules: Record<string, Rule> = {
 const RATE_LIMITED = [
   'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
   'authenticationRefused', 'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed',
-  'clientThrottled', 'publishLost', 'eventSetAside', 'sessionNotKept', 'messageNotKept', 'retainedRefused'
+  'clientThrottled', 'publishLost', 'eventSetAside', 'sessionNotKept', 'messageNotKept', 'retainedRefused', 'spansDropped',
+  'spansFailed'
 ]
 
 async function read (telemetry: Telemetry) {
@@ -433,7 +449,7 @@ for (const [name, { call, log, metrics = {} }] of Object.entries(rules)) {
 
 test('every function that tells what happened has its rule above', async (t) => {
   const others = ['constructor', 'observe']
-  const functions = [Telemetry, SinkTelemetry, AccessTelemetry]
+  const functions = [Telemetry, TracingTelemetry, SinkTelemetry, AccessTelemetry]
     .flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype)).filter((name) => !others.includes(name))
   t.strictSame(functions.filter((name) => rules[name] === undefined), [])
 })
