@@ -190,11 +190,12 @@ function attributesIn (fields: readonly Field[], number: number): Record<string,
 }
 
 function valueOf (field: Field | undefined): AttributeValue {
-  switch (field?.number) {
+  if (field === undefined) return ''
+  switch (field.number) {
     case 1: return (field.value as Buffer).toString()
     case 2: return field.value === 1n
     case 3: return Number(field.value)
     case 4: return (field.value as Buffer).readDoubleLE()
-    default: throw new Error(`an attribute of a kind that is not known: ${field?.number}`)
+    default: throw new Error(`an attribute of a kind that is not known: ${field.number}`)
   }
 }

@@ -35,7 +35,8 @@ test('none, which is Knative\'s default, switches it off; MBS_TRACING_ENABLED go
   t.match(warnings, [/K_OBSERVABILITY_CONFIG/])
   t.equal(observing(none, { MBS_TRACING_ENABLED: 'true' }, { tracing: { endpoint: ENDPOINT } }).config.tracing.enabled, true)
   for (const nothing of [{}, { tracing: {} }, { tracing: null }, { tracing: { protocol: '' } }]) {
-    t.equal(observing(nothing, {}, { tracing: { endpoint: ENDPOINT } }).config.tracing.enabled, true, JSON.stringify(nothing))
+    const { config } = observing(nothing, {}, { tracing: { endpoint: ENDPOINT } })
+    t.equal(config.tracing.enabled, true, JSON.stringify(nothing))
   }
 })
 

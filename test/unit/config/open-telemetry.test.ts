@@ -62,7 +62,8 @@ test('samplers are rates; a parent is followed whatever they are', async (t) => 
     ['traceidratio', '0.25', 0.25], ['parentbased_traceidratio', '1e-3', 0.001], ['traceidratio', undefined, 1]
   ]
   for (const [sampler, arg, rate] of rates) {
-    const { config, warnings } = load({ OTEL_TRACES_SAMPLER: sampler, ...(arg !== undefined && { OTEL_TRACES_SAMPLER_ARG: arg }) })
+    const more = arg === undefined ? {} : { OTEL_TRACES_SAMPLER_ARG: arg }
+    const { config, warnings } = load({ OTEL_TRACES_SAMPLER: sampler, ...more })
     t.equal(config.tracing.samplingRate, rate, sampler)
     t.strictSame(warnings, [])
   }
