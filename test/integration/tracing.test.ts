@@ -1,7 +1,7 @@
 /** Traces from a device over the publish to its delivery, with a real receiver of OTLP and a real sink. */
 import t, { test, type Test } from 'tap'
 import { connectAsync, type MqttClient } from 'mqtt'
-import { createSource, type Source } from '../../lib/index.ts'
+import { createSource, requeueDeadLetters, type Source } from '../../lib/index.ts'
 import { startHttpSink, type ReceivedRequest } from '../support/http-sink.ts'
 import { startOtlpReceiver } from '../support/otlp-receiver.ts'
 import { parseMetrics, sampleOf } from '../support/prometheus.ts'
@@ -135,6 +135,26 @@ test('an attempt after a restart belongs to the trace of the device all the same
   t.strictSame(contextOf(sink.requests.at(-1)!), { traceId: TRACE, spanId: taken!.spanId, flags: '01' })
   t.equal(receiver.spans.slice(before).filter(({ name }) => name === 'publish').length, 0)
   await second.source.close()
+})
+
+test('a dead letter that is put back belongs to its trace still', async (t) => {
+  const [receiver, sink] = [await startOtlpReceiver(t), await startHttpSink(t)]
+  const dataDir = `${t.testdir()}/data`
+  sink.answer = { status: 400 }
+  const settings = { sink: { url: sink.url }, events: RULES, tracing: { endpoint: receiver.url } }
+  const first = await start(t, dataDir, settings)
+  await first.device.publishAsync('ce/a', ownEvent({ traceparent: DEVICE }), { qos: 1 })
+  await sink.waitFor(1)
+  await first.device.endAsync()
+  await first.source.close()
+  t.equal(await requeueDeadLetters(first.source.config), 1)
+  sink.answer = { status: 202 }
+  const second = await start(t, dataDir, settings)
+  await sink.waitFor(2)
+  await second.device.endAsync()
+  await second.source.close()
+  const [publish] = receiver.spans.filter(({ name }) => name === 'publish')
+  t.match(receiver.spans.at(-1), { traceId: TRACE, parentSpanId: publish!.spanId, attributes: { 'http.response.status_code': 202 } })
 })
 
 test('the decision of a device is followed; what begins here is recorded as samplingRate says', async (t) => {

@@ -38,10 +38,14 @@ function fail (lanes: Lanes, failures = 1, attemptedAt = 0): Lane {
   return lane
 }
 
-void test('a run is what is loaded at the front of a lane, within its bounds, and as far as nothing has to be handled', async (t) => {
+void test('a run is what is loaded at the front of a lane, within its bounds, and as far as nothing can become obsolete', async (t) => {
   const lanes = new Lanes({ ...limits, laneEvents: 100, loadedEvents: 1000 })
   const more = { count: 100, bytes: 1_000_000 }
-  for (let sequence = 1; sequence <= 6; sequence++) lanes.add(stored(sequence, 'a'))
+  const traced = (sequence: number) => {
+    const plain = stored(sequence, 'a')
+    return { ...plain, event: { ...plain.event, handling: { trace: { traceparent: 'x' }, only: 'default' } } }
+  }
+  for (let sequence = 1; sequence <= 6; sequence++) lanes.add(sequence < 4 ? stored(sequence, 'a') : traced(sequence))
   const handled = stored(7, 'a')
   lanes.add({ ...handled, event: { ...handled.event, handling: { supersede: 'x' } } })
   lanes.add(stored(8, 'a'))

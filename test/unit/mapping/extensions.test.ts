@@ -58,6 +58,10 @@ test('each switch sets its extension, and no other one', async (t) => {
   }
   t.same(map(given).extensions, {})
   t.same(Object.keys(map({ on: { traceparent: true }, ...given }).extensions), ['traceparent'])
+  const elsewhere = { traceparent: true, beginTraces: false }
+  t.same(map({ on: elsewhere, ...given }).extensions, {}, 'the span of a publish begins it')
+  t.same(own({ traceparent: VALID }, { on: elsewhere }).extensions, { traceparent: VALID })
+  t.same(own({ traceparent: 'x' }, { on: elsewhere }).extensions, {})
   t.same(own({ time: '2020-01-01T00:00:00Z' }, { on: { recordedtime: true } }).extensions, { recordedtime: ARRIVAL })
 })
 
