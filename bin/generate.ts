@@ -1,21 +1,33 @@
 /**
- * Writes the files that are generated from the sources: `npm run generate`. Each has one source of truth in lib: the
- * schema of the configuration, the table of errors, the registry of metrics. A test holds the files against it.
+ * Writes the files that are generated from the sources: `npm run generate`. Each has one source of truth: the schema of
+ * the configuration, the table of errors, the registry of metrics, the values of the chart. A test holds the files
+ * against it.
  */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import {
-  configurationPage, defaultYaml, errorTable, jsonSchema, listMetrics, type ErrorCode, type MetricDescription
+  configurationPage, defaultYaml, errorTable, jsonSchema, listMetrics, type ErrorCode, type MetricDescription, VERSION
 } from '../lib/index.ts'
+import { programDefaults } from './chart/program-schema.ts'
+import { chartReadme } from './chart/readme.ts'
+import { readValues, valuesSchema } from './chart/values.ts'
+
+/** The root of the project: this is bin/generate.ts, or dist/bin/generate.js. */
+const root = new URL(import.meta.url.endsWith('.ts') ? '../' : '../../', import.meta.url)
+const chart = 'charts/mqtt-broker-source'
 
 /** Every generated file: its path from the root of the project, and its text. */
 export function generatedFiles (): Map<string, string> {
+  const values = readValues(readFileSync(new URL(`${chart}/values.yaml`, root), 'utf8'))
   return new Map([
     ['config/default.yaml', defaultYaml()],
     ['config/schema.json', `${JSON.stringify(jsonSchema(), null, 2)}\n`],
     ['docs/configuration.md', configurationPage()],
     ['docs/errors.md', errorsPage()],
-    ['docs/metrics.md', metricsPage(listMetrics())]
+    ['docs/metrics.md', metricsPage(listMetrics())],
+    [`${chart}/values.schema.json`, `${JSON.stringify(valuesSchema(values), null, 2)}\n`],
+    [`${chart}/README.md`, chartReadme(values, VERSION)],
+    [`${chart}/files/program.yaml`, programDefaults()]
   ])
 }
 
@@ -71,6 +83,5 @@ function row (cells: readonly string[]): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  // dist/bin/generate.js: the project is two folders up.
-  for (const [path, text] of generatedFiles()) writeFileSync(new URL(`../../${path}`, import.meta.url), text)
+  for (const [path, text] of generatedFiles()) writeFileSync(new URL(path, root), text)
 }

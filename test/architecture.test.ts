@@ -79,6 +79,7 @@ const PLAN: readonly Row[] = [
   { place: 'lib/admin/', lib: [...COMMON, 'lib/outbox/outbox.ts'], packages: ['fastify'] },
   { place: 'lib/telemetry/', lib: [...COMMON, 'lib/outbox/outbox.ts'], packages: ['pino', 'pino-pretty', 'prom-client'] },
   { place: 'lib/selftest/', lib: ['lib/errors.ts', 'lib/bounded-fetch.ts'], packages: ['mqtt'] },
+  { place: 'bin/chart/', lib: ['lib/index.ts'], packages: ['yaml'] },
   { place: 'bin/', lib: ['lib/index.ts', 'lib/light.ts'] }
 ]
 
