@@ -20,7 +20,9 @@ spec:
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   securityContext: {{- toYaml .Values.podSecurityContext | nindent 4 }}
-  {{- include "mbs.scheduling" . | nindent 2 }}
+  {{- with include "mbs.scheduling" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with .Values.hostAliases }}
   hostAliases: {{- toYaml . | nindent 4 }}
   {{- end }}

@@ -1,0 +1,233 @@
+/** What has to hold of the objects of the chart, whatever the values: one rule a test, over every example. */
+import { test } from 'tap'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { loadConfig } from '../../lib/config/load.ts'
+import { listMetrics } from '../../lib/telemetry/list-metrics.ts'
+import { CHART, configOf, examples, find, MISSING, packageVersion, render, workloadOf, type Manifest } from '../support/chart.ts'
+import { configSchema } from '../../lib/config/schema.ts'
+
+const rendered = MISSING === false ? new Map(examples().map((example) => [example, render({ example })])) : new Map<string, Manifest[]>()
+
+interface Container {
+  readonly name: string
+  readonly env?: { name: string, value?: string }[]
+  readonly args?: string[]
+  readonly ports?: { name: string, containerPort: number }[]
+  readonly volumeMounts?: { name: string, mountPath: string, subPath?: string }[]
+  readonly securityContext?: Record<string, unknown>
+}
+
+function podsOf (manifests: readonly Manifest[]): { name: string, spec: any }[] { // eslint-disable-line @typescript-eslint/no-explicit-any
+  return manifests.flatMap(({ kind, metadata, spec }) => {
+    if (kind === 'Pod') return [{ name: metadata.name, spec }]
+    return spec?.template?.spec === undefined ? [] : [{ name: metadata.name, spec: spec.template.spec }]
+  })
+}
+
+function brokerOf (manifests: readonly Manifest[]): Container {
+  const containers = workloadOf(manifests).spec.template.spec.containers as Container[]
+  return containers.find(({ name }) => name === 'broker')!
+}
+
+/** Settings that the chart sets and this version of the program has not. */
+function loadable (text: string): Record<string, unknown> {
+  const config = parse(text) as Record<string, unknown>
+  return Object.fromEntries(Object.entries(config).filter(([key]) => key !== 'drain' || Object.hasOwn(configSchema.properties, 'drain')))
+}
+
+test('the program takes the configuration of every example, and does what the pod expects of it', { skip: MISSING }, async (t) => {
+  for (const [example, manifests] of rendered) {
+    const broker = brokerOf(manifests)
+    const env = Object.fromEntries((broker.env ?? []).map(({ name, value }) => [name, value]))
+    const file = join(t.testdir(), 'config.yaml')
+    writeFileSync(file, JSON.stringify(loadable(configOf(manifests))))
+    const { config } = loadConfig({ file, env: { ...env, MBS_DATA_DIR: '/data' } })
+
+    t.equal(config.dataDir, '/data', example)
+    const ports = Object.fromEntries(broker.ports!.map(({ name, containerPort }) => [name, containerPort]))
+    t.equal(config.http.port, ports['http'], example)
+    t.strictSame(config.listeners.map(({ port }) => port).sort(), broker.ports!.filter(({ name }) => name !== 'http').map(({ containerPort }) => containerPort).sort(), example)
+    for (const { host } of [config.http, ...config.listeners]) t.ok(host === '0.0.0.0' || host === '::', `${example}: ${host}`)
+    t.not(config.sink.kind, 'display', example)
+    t.equal(config.name, env['NAME'], example)
+
+    const mounts = broker.volumeMounts!
+    const mounted = (path: string) => mounts.some(({ mountPath }) => path.startsWith(`${mountPath}/`))
+    for (const path of filesIn(parse(configOf(manifests)))) t.ok(mounted(path), `${example}: ${path} is mounted`)
+    t.ok(mounted('/data/x') && mounted('/tmp/x'))
+    t.ok(mounts.every(({ subPath }) => subPath === undefined), 'what is mounted by subPath is never updated')
+    t.ok(mounted(broker.args!.at(-1)!))
+    t.strictSame(broker.args!.slice(0, 2), ['run', '--config'])
+  }
+})
+
+/** Absolute paths of files that a configuration names. */
+function filesIn (value: unknown, key = ''): string[] {
+  if (typeof value === 'string') return /^\/[^/]+\/.+/.test(value) && !['source', 'path', 'topic'].includes(key) ? [value] : []
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, child]) => filesIn(child, name))
+}
+
+test('the permissions of a ConfigMap are such that the program takes them', { skip: MISSING }, async (t) => {
+  const manifests = rendered.get('broker')!
+  const { access } = parse(configOf(manifests)) as { access: { permissionsFile: string } }
+  const map = find(manifests, 'ConfigMap', 'mqtt-mqtt-broker-source-permissions')
+  t.equal(access.permissionsFile, '/etc/mqtt-broker-source/permissions/permissions.yaml')
+  const permissions = parse(map.data!['permissions.yaml']!) as object
+  const { config } = loadConfig({ env: {}, settings: { access: permissions } })
+  t.match(config.access.permissions, [{ who: '*', publish: ['sites/+/devices/{username}/#'] }])
+})
+
+test('config is laid over what the chart computes: sections are merged, and zero and false count', { skip: MISSING }, async (t) => {
+  const config = parse(configOf(render({
+    example: 'kafka-channel',
+    values: { config: { delivery: { retry: 0 }, log: { format: 'pretty' }, name: 'other', limits: { connections: 12_000_000 } }, terminationGracePeriodSeconds: 60 },
+    args: ['--skip-schema-validation']
+  }))) as Record<string, any> // eslint-disable-line @typescript-eslint/no-explicit-any
+  t.match(config, { name: 'other', log: { format: 'pretty' }, delivery: { retry: 0, backoffDelay: 'PT0.5S', deadLetterSink: { url: /^http/ } } })
+  t.equal(config['limits'].connections, 12_000_000, 'no number becomes 1.2e+07')
+})
+
+test('every container holds the profile restricted, with a root that is read-only', { skip: MISSING }, async (t) => {
+  for (const [example, manifests] of rendered) {
+    for (const { name, spec } of podsOf(manifests)) {
+      const pod = spec.securityContext ?? {}
+      t.equal(pod.runAsNonRoot, true, `${example} ${name}`)
+      t.not(pod.runAsUser, 0)
+      t.equal(pod.seccompProfile?.type, 'RuntimeDefault', `${example} ${name}`)
+      for (const key of ['hostNetwork', 'hostPID', 'hostIPC']) t.equal(spec[key] ?? false, false)
+      for (const volume of spec.volumes ?? []) t.notOk(volume.hostPath, `${example} ${name}`)
+      for (const container of [...spec.initContainers ?? [], ...spec.containers] as Container[]) {
+        t.match(container.securityContext, { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }, `${example} ${name} ${container.name}`)
+        if (['broker', 'selftest'].includes(container.name)) t.equal(container.securityContext!['readOnlyRootFilesystem'], true)
+      }
+      t.equal(spec.enableServiceLinks, false, `${example} ${name}`)
+      t.equal(spec.automountServiceAccountToken, false, `${example} ${name}`)
+    }
+  }
+})
+
+test('K_SINK comes from the one SinkBinding, or from the pod, and never from both', { skip: MISSING }, async (t) => {
+  const modes = new Set<string>()
+  for (const [example, manifests] of rendered) {
+    const bindings = manifests.filter(({ kind }) => kind === 'SinkBinding')
+    const own = (brokerOf(manifests).env ?? []).filter(({ name }) => name.startsWith('K_')).map(({ name }) => name)
+    const workload = workloadOf(manifests)
+    const { labels } = workload.metadata
+    if (bindings.length > 0) {
+      modes.add('sinkbinding')
+      t.equal(bindings.length, 1, example)
+      t.strictSame(own, [], example)
+      t.strictSame(bindings[0]!.spec.subject, { apiVersion: workload.apiVersion, kind: workload.kind, name: workload.metadata.name, namespace: workload.metadata.namespace }, example)
+      t.equal(labels!['bindings.knative.dev/include'], 'true', example)
+    } else if (own.length > 0) {
+      modes.add('uri')
+      t.equal(labels!['bindings.knative.dev/exclude'], 'true', `${example}: a SinkBinding would take K_SINK away`)
+      t.equal(labels!['bindings.knative.dev/include'], undefined)
+    } else {
+      modes.add('none')
+    }
+  }
+  t.strictSame([...modes].sort(), ['none', 'sinkbinding', 'uri'])
+})
+
+test('a token for the audience of sink.uri is projected and sent', { skip: MISSING }, async (t) => {
+  const manifests = rendered.get('service')!
+  t.match(parse(configOf(manifests)), { sink: { auth: { bearer: { file: '/oidc/token' } }, contentMode: 'structured', timeout: 'PT30S' } })
+  const volumes = workloadOf(manifests).spec.template.spec.volumes as { name: string }[]
+  t.match(volumes.find(({ name }) => name === 'sink-token'), { projected: { sources: [{ serviceAccountToken: { path: 'token', audience: 'https://ingest.events.svc.cluster.local/', expirationSeconds: 3600 } }] } })
+  t.match(brokerOf(manifests).volumeMounts, [...Array(brokerOf(manifests).volumeMounts!.length).keys()].map(() => ({ name: String })))
+  const overrides = brokerOf(manifests).env!.find(({ name }) => name === 'K_CE_OVERRIDES')!
+  t.strictSame(JSON.parse(overrides.value!), { extensions: { site: 'north' } })
+})
+
+test('selectors select the pods of the program, never the pod of helm test', { skip: MISSING }, async (t) => {
+  for (const [example, manifests] of rendered) {
+    const workload = workloadOf(manifests)
+    const labels = workload.spec.template.metadata.labels as Record<string, string>
+    const selects = (selector: Record<string, string>, of: Record<string, string>) => Object.entries(selector).every(([key, value]) => of[key] === value)
+    t.ok(selects(workload.spec.selector.matchLabels, labels), example)
+    const ours = manifests.filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/name'] !== undefined)
+    const testPod = ours.find(({ kind }) => kind === 'Pod')?.metadata.labels
+    for (const { kind, metadata, spec } of ours) {
+      const selector = { Service: spec?.selector, NetworkPolicy: spec?.podSelector?.matchLabels, PodDisruptionBudget: spec?.selector?.matchLabels, PodMonitor: spec?.selector?.matchLabels }[kind]
+      if (selector === undefined) continue
+      t.ok(Object.keys(selector).length > 0 && selects(selector, labels), `${example} ${kind} ${metadata.name}`)
+      if (testPod !== undefined) t.notOk(selects(selector, testPod), `${example} ${kind} ${metadata.name} leaves the test alone`)
+      if (kind === 'Service') {
+        const ports = brokerOf(manifests).ports!.map(({ name }) => name)
+        for (const { targetPort } of spec.ports) t.ok(ports.includes(targetPort), `${example} ${metadata.name} ${targetPort}`)
+      }
+      if (kind === 'Service' && ['NodePort', 'LoadBalancer'].includes(spec.type)) t.notOk(spec.ports.some(({ targetPort }: { targetPort: string }) => targetPort === 'http'), 'health and metrics stay inside')
+    }
+    const monitor = ours.find(({ kind }) => kind === 'ServiceMonitor')
+    if (monitor === undefined) continue
+    const chosen = ours.filter(({ kind, metadata }) => kind === 'Service' && selects(monitor.spec.selector.matchLabels, metadata.labels as Record<string, string>))
+    t.strictSame(chosen.map(({ metadata }) => metadata.name), [`${workload.metadata.name}-http`])
+  }
+})
+
+test('a volume is held by a StatefulSet whose pods do not wait for each other, none by a Deployment that never has two', { skip: MISSING }, async (t) => {
+  t.match(workloadOf(rendered.get('broker')!), {
+    kind: 'StatefulSet', spec: { replicas: 1, podManagementPolicy: 'Parallel', volumeClaimTemplates: [{ metadata: { name: 'data' } }], persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Retain' } }
+  })
+  const deployment = workloadOf(rendered.get('event-display')!)
+  t.match(deployment, { kind: 'Deployment', spec: { replicas: 1, strategy: { type: 'Recreate' } } })
+  t.match(deployment.spec.template.spec.volumes.find(({ name }: { name: string }) => name === 'data'), { emptyDir: { sizeLimit: '4Gi' } })
+  const claimed = workloadOf(rendered.get('service-monitor')!)
+  t.equal(claimed.spec.volumeClaimTemplates, undefined)
+  t.match(claimed.spec.template.spec.volumes.find(({ name }: { name: string }) => name === 'data'), { persistentVolumeClaim: { claimName: 'mqtt-data' } })
+})
+
+test('a changed configuration makes a new pod, changed permissions do not', { skip: MISSING }, async (t) => {
+  const checksum = (values: object) => workloadOf(render({ example: 'broker', values })).spec.template.metadata.annotations['checksum/config'] as string
+  const before = checksum({})
+  t.not(checksum({ config: { log: { level: 'debug' } } }), before)
+  t.equal(checksum({ auth: { permissions: { rules: [{ who: '*', publish: ['a'] }] } } }), before)
+  t.equal(checksum({ service: { annotations: { a: 'b' } } }), before)
+})
+
+test('probes ask where the program answers', { skip: MISSING }, async (t) => {
+  const container = workloadOf(rendered.get('broker')!).spec.template.spec.containers[0]
+  for (const [probe, path] of Object.entries({ startupProbe: '/startupz', readinessProbe: '/readyz', livenessProbe: '/livez' })) {
+    t.match(container[probe], { httpGet: { path, port: 'http' } })
+  }
+})
+
+test('EventTypes: those that are one type, each once; none of a rule that drops', { skip: MISSING }, async (t) => {
+  const typesOf = (example: string) => rendered.get(example)!.filter(({ kind }) => kind === 'EventType').map(({ spec }) => spec.type as string).sort()
+  t.strictSame(typesOf('everything'), ['com.example.a', 'com.example.other', 'dev.mqttbrokersource.publish'])
+  t.strictSame(typesOf('broker'), [
+    'com.example.alarm', 'com.example.telemetry', 'dev.mqttbrokersource.client.connected', 'dev.mqttbrokersource.client.disconnected', 'dev.mqttbrokersource.publish'
+  ])
+  t.match(rendered.get('broker')!.find(({ kind }) => kind === 'EventType')!.spec.reference, { kind: 'Broker', name: 'default', namespace: 'devices' })
+})
+
+test('helm test: our own image, at a listener that lets it in, over the name of its Service', { skip: MISSING }, async (t) => {
+  const argsOf = (example: string) => (find(rendered.get(example)!, 'Pod').spec.containers[0] as Container).args!.join(' ')
+  t.equal(argsOf('broker'), 'selftest --url mqtts://mqtt-mqtt-broker-source.devices.svc:8883 --username selftest ' +
+    '--password-file /etc/mqtt-broker-source/password/password --ca /etc/mqtt-broker-source/ca/ca.crt --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
+  t.equal(argsOf('event-display'), 'selftest --url mqtt://mqtt-mqtt-broker-source.devices.svc:1883 --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
+  t.match(argsOf('load-balancer'), 'mqtts://mqtt.example.com:8883', 'not at the listener that asks for certificates')
+  t.notOk(rendered.get('kafka-channel')!.some(({ kind }) => kind === 'Pod'), 'nobody to come in as')
+})
+
+test('alerts and dashboard ask for metrics that there are', async (t) => {
+  const known = new Set(listMetrics().flatMap(({ name, type }) => type === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => name + end) : [name]))
+  for (const file of ['files/alerts.yaml', 'files/dashboard.json']) {
+    const text = readFileSync(join(CHART, file), 'utf8')
+    const asked = [...new Set([...text.matchAll(/mqtt_broker_source_[a-z_]+/g)].map(([name]) => name))]
+    t.ok(asked.length > 8, `${file}: ${asked.length}`)
+    t.strictSame(asked.filter((name) => !known.has(name)), [], file)
+  }
+  const { rules } = parse(readFileSync(join(CHART, 'files/alerts.yaml'), 'utf8')) as { rules: { expr: string }[] }
+  for (const { expr } of rules) t.match(expr, /\{PODS[,}]/, 'an alert is about the pods of its release')
+})
+
+test('the chart is of the version of the program', async (t) => {
+  const { appVersion, version } = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { appVersion: string, version: string }
+  t.equal(appVersion, packageVersion())
+  t.match(version, /^\d+\.\d+\.\d+$/)
+})
