@@ -1,6 +1,6 @@
 // Makes the schemas that kubeconform holds manifests against: of Kubernetes itself from its swagger, of Knative,
-// cert-manager and the Prometheus Operator from their CustomResourceDefinitions. Strict: what a schema does not know is a
-// mistake. The sources come by Go's module proxy; nothing of them is kept in the repository.
+// cert-manager and the Prometheus Operator from their CustomResourceDefinitions. Strict: what a schema does not know is
+// a mistake. The sources come by Go's module proxy; nothing of them is kept in the repository.
 //
 //   node .ci/kube-schemas.mjs FOLDER        writes <group>-<version>-<kind>.json, as in kubeconform's templates
 import { execFileSync } from 'node:child_process'
@@ -48,9 +48,10 @@ function fetched (module) {
 
 function ofKubernetes () {
   const swagger = JSON.parse(readFileSync(join(fetched(KUBERNETES), 'api/openapi-spec/swagger.json'), 'utf8'))
-  const definitions = Object.fromEntries(Object.entries(swagger.definitions).map(([name, node]) => [name, strict(node)]))
+  const entries = Object.entries(swagger.definitions)
+  const definitions = Object.fromEntries(entries.map(([name, node]) => [name, strict(node)]))
   write('_definitions.json', JSON.stringify({ definitions }))
-  for (const [name, node] of Object.entries(swagger.definitions)) {
+  for (const [name, node] of entries) {
     for (const { group, version, kind } of node['x-kubernetes-group-version-kind'] ?? []) {
       // Options and the like stand in every group; only objects have metadata.
       if (node.properties?.metadata === undefined) continue

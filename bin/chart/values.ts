@@ -40,7 +40,8 @@ export interface Value {
 export function readValues (text: string): Value[] {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines })
-  if (document.errors.length > 0) throw document.errors[0]!
+  const [mistake] = document.errors
+  if (mistake !== undefined) throw new Error(mistake.message, { cause: mistake })
   return childrenOf(document.contents as unknown as YAMLMap, '', { lines, text: text.split('\n') })
 }
 
@@ -53,7 +54,8 @@ function childrenOf (map: YAMLMap, prefix: string, source: Source): Value[] {
   return map.items.map(({ key, value }) => {
     if (!isScalar(key)) throw new Error(`${prefix}: a key that is no text`)
     const path = `${prefix}${String(key.value)}`
-    const { annotation, description } = readComment(commentAbove(source.lines.linePos(key.range![0]).line, source), path)
+    const { line } = source.lines.linePos(key.range![0])
+    const { annotation, description } = readComment(commentAbove(line, source), path)
     const about = { path, description: description || (annotation.description ?? ''), annotation }
     const written = isMap(value) && value.items.length > 0
     const opaque = annotation.open ?? annotation.strings ?? annotation.fields ?? annotation.program
@@ -109,16 +111,18 @@ export function valuesSchema (values: readonly Value[]): JsonSchema {
   }
 }
 
-function schemaOf ({ path, annotation, description, children, default: byDefault }: Value, all: readonly Value[]): JsonSchema {
+function schemaOf (value: Value, all: readonly Value[]): JsonSchema {
+  const { path, annotation, description, children, default: byDefault } = value
   const about = description === '' ? {} : { description }
   if (annotation.entry !== undefined) {
-    const properties = Object.assign({}, ...annotation.entry.map((like) => sectionOf(find(like, all), all).properties)) as object
-    const entry = { type: 'object', additionalProperties: false, properties: withoutDefaults(properties) as JsonSchema['properties'] }
+    const alike = annotation.entry.map((like) => sectionOf(find(like, all), all).properties)
+    const properties = withoutDefaults(Object.assign({}, ...alike)) as Readonly<Record<string, JsonSchema>>
     // The name of a port, and the end of the name of a Service: RFC 6335, RFC 1123.
     const propertyNames = { pattern: '^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$' }
-    return { ...about, type: 'object', propertyNames, additionalProperties: entry as JsonSchema }
+    const additionalProperties = { type: 'object', additionalProperties: false, properties }
+    return { ...about, type: 'object', propertyNames, additionalProperties }
   }
-  if (children !== undefined) return { ...about, ...sectionOf({ path, annotation, description, children, default: byDefault }, all) }
+  if (children !== undefined) return { ...about, ...sectionOf(value, all) }
   return { ...annotated(annotation, byDefault, path), ...about, ...(isEmpty(byDefault) ? {} : { default: byDefault }) }
 }
 
@@ -149,13 +153,15 @@ function annotated (annotation: Annotation, byDefault: unknown, path: string): J
     return { ...node, ...keywords }
   }
   if (fields !== undefined) {
-    const properties = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, annotated(field, undefined, `${path}.${name}`)]))
+    const properties = Object.fromEntries(Object.entries(fields)
+      .map(([name, field]) => [name, annotated(field, undefined, `${path}.${name}`)]))
     return { type: 'object', additionalProperties: false, properties, ...keywords }
   }
   if (open === true) return { type: 'object', ...keywords }
   if (strings === true) return { type: 'object', additionalProperties: { type: 'string' }, ...keywords }
   if (duration === true) return { type: 'string', pattern: programSchema('delivery.grace')['pattern'], ...keywords }
-  return { ...(keywords.type === undefined && byDefault !== undefined ? { type: typeOf(byDefault, path) } : {}), ...keywords }
+  const typeIsKnown = keywords.type !== undefined || byDefault === undefined
+  return { ...(typeIsKnown ? {} : { type: typeOf(byDefault, path) }), ...keywords }
 }
 
 function typeOf (value: unknown, path: string): string {

@@ -4,31 +4,25 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { loadConfig } from '../../lib/config/load.ts'
-import { listMetrics } from '../../lib/telemetry/list-metrics.ts'
-import { CHART, configOf, examples, find, MISSING, packageVersion, render, workloadOf, type Manifest } from '../support/chart.ts'
 import { configSchema } from '../../lib/config/schema.ts'
+import { listMetrics } from '../../lib/telemetry/list-metrics.ts'
+import {
+  CHART, configOf, examples, find, HELMS, MISSING, notes, packageVersion, render, workloadOf, type Container,
+  type Manifest, type PodSpec
+} from '../support/chart.ts'
 
-const rendered = MISSING === false ? new Map(examples().map((example) => [example, render({ example })])) : new Map<string, Manifest[]>()
+/** What every example becomes. */
+const rendered = new Map((MISSING === false ? examples() : []).map((example) => [example, render({ example })]))
 
-interface Container {
-  readonly name: string
-  readonly env?: { name: string, value?: string }[]
-  readonly args?: string[]
-  readonly ports?: { name: string, containerPort: number }[]
-  readonly volumeMounts?: { name: string, mountPath: string, subPath?: string }[]
-  readonly securityContext?: Record<string, unknown>
-}
-
-function podsOf (manifests: readonly Manifest[]): { name: string, spec: any }[] { // eslint-disable-line @typescript-eslint/no-explicit-any
+function podsOf (manifests: readonly Manifest[]): { name: string, spec: PodSpec }[] {
   return manifests.flatMap(({ kind, metadata, spec }) => {
-    if (kind === 'Pod') return [{ name: metadata.name, spec }]
+    if (kind === 'Pod') return [{ name: metadata.name, spec: spec as PodSpec }]
     return spec?.template?.spec === undefined ? [] : [{ name: metadata.name, spec: spec.template.spec }]
   })
 }
 
 function brokerOf (manifests: readonly Manifest[]): Container {
-  const containers = workloadOf(manifests).spec.template.spec.containers as Container[]
-  return containers.find(({ name }) => name === 'broker')!
+  return workloadOf(manifests).spec.template.spec.containers.find(({ name }) => name === 'broker')!
 }
 
 /** Settings that the chart sets and this version of the program has not. */
@@ -85,21 +79,19 @@ test('config is laid over what the chart computes: sections are merged, and zero
     example: 'kafka-channel',
     values: { config: { delivery: { retry: 0 }, log: { format: 'pretty' }, name: 'other', limits: { connections: 12_000_000 } }, terminationGracePeriodSeconds: 60 },
     args: ['--skip-schema-validation']
-  }))) as Record<string, any> // eslint-disable-line @typescript-eslint/no-explicit-any
+  }))) as { limits: { connections: number } }
   t.match(config, { name: 'other', log: { format: 'pretty' }, delivery: { retry: 0, backoffDelay: 'PT0.5S', deadLetterSink: { url: /^http/ } } })
-  t.equal(config['limits'].connections, 12_000_000, 'no number becomes 1.2e+07')
+  t.equal(config.limits.connections, 12_000_000, 'no number becomes 1.2e+07')
 })
 
 test('every container holds the profile restricted, with a root that is read-only', { skip: MISSING }, async (t) => {
   for (const [example, manifests] of rendered) {
     for (const { name, spec } of podsOf(manifests)) {
-      const pod = spec.securityContext ?? {}
-      t.equal(pod.runAsNonRoot, true, `${example} ${name}`)
-      t.not(pod.runAsUser, 0)
-      t.equal(pod.seccompProfile?.type, 'RuntimeDefault', `${example} ${name}`)
+      t.match(spec.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }, `${example} ${name}`)
+      t.not(spec.securityContext!['runAsUser'], 0)
       for (const key of ['hostNetwork', 'hostPID', 'hostIPC']) t.equal(spec[key] ?? false, false)
-      for (const volume of spec.volumes ?? []) t.notOk(volume.hostPath, `${example} ${name}`)
-      for (const container of [...spec.initContainers ?? [], ...spec.containers] as Container[]) {
+      for (const volume of spec.volumes ?? []) t.notOk(volume['hostPath'], `${example} ${name}`)
+      for (const container of [...spec.initContainers ?? [], ...spec.containers]) {
         t.match(container.securityContext, { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }, `${example} ${name} ${container.name}`)
         if (['broker', 'selftest'].includes(container.name)) t.equal(container.securityContext!['readOnlyRootFilesystem'], true)
       }
@@ -120,7 +112,8 @@ test('K_SINK comes from the one SinkBinding, or from the pod, and never from bot
       modes.add('sinkbinding')
       t.equal(bindings.length, 1, example)
       t.strictSame(own, [], example)
-      t.strictSame(bindings[0]!.spec.subject, { apiVersion: workload.apiVersion, kind: workload.kind, name: workload.metadata.name, namespace: workload.metadata.namespace }, example)
+      const { apiVersion, kind, metadata: { name, namespace } } = workload
+      t.strictSame(bindings[0]!.spec.subject, { apiVersion, kind, name, namespace }, example)
       t.equal(labels!['bindings.knative.dev/include'], 'true', example)
     } else if (own.length > 0) {
       modes.add('uri')
@@ -136,23 +129,34 @@ test('K_SINK comes from the one SinkBinding, or from the pod, and never from bot
 test('a token for the audience of sink.uri is projected and sent', { skip: MISSING }, async (t) => {
   const manifests = rendered.get('service')!
   t.match(parse(configOf(manifests)), { sink: { auth: { bearer: { file: '/oidc/token' } }, contentMode: 'structured', timeout: 'PT30S' } })
-  const volumes = workloadOf(manifests).spec.template.spec.volumes as { name: string }[]
+  const volumes = workloadOf(manifests).spec.template.spec.volumes!
   t.match(volumes.find(({ name }) => name === 'sink-token'), { projected: { sources: [{ serviceAccountToken: { path: 'token', audience: 'https://ingest.events.svc.cluster.local/', expirationSeconds: 3600 } }] } })
-  t.match(brokerOf(manifests).volumeMounts, [...Array(brokerOf(manifests).volumeMounts!.length).keys()].map(() => ({ name: String })))
+  t.match(brokerOf(manifests).volumeMounts!.find(({ name }) => name === 'sink-token'), { mountPath: '/oidc' })
   const overrides = brokerOf(manifests).env!.find(({ name }) => name === 'K_CE_OVERRIDES')!
   t.strictSame(JSON.parse(overrides.value!), { extensions: { site: 'north' } })
 })
 
+/** Where a kind says which pods it is about. */
+const SELECTORS: Readonly<Record<string, (spec: Manifest['spec']) => Readonly<Record<string, string>>>> = {
+  Service: ({ selector }) => selector as unknown as Readonly<Record<string, string>>,
+  NetworkPolicy: ({ podSelector }) => podSelector.matchLabels,
+  PodDisruptionBudget: ({ selector }) => selector.matchLabels,
+  PodMonitor: ({ selector }) => selector.matchLabels
+}
+
+function selects (selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean {
+  return Object.entries(selector).every(([key, value]) => labels[key] === value)
+}
+
 test('selectors select the pods of the program, never the pod of helm test', { skip: MISSING }, async (t) => {
   for (const [example, manifests] of rendered) {
     const workload = workloadOf(manifests)
-    const labels = workload.spec.template.metadata.labels as Record<string, string>
-    const selects = (selector: Record<string, string>, of: Record<string, string>) => Object.entries(selector).every(([key, value]) => of[key] === value)
+    const { labels } = workload.spec.template.metadata
     t.ok(selects(workload.spec.selector.matchLabels, labels), example)
     const ours = manifests.filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/name'] !== undefined)
     const testPod = ours.find(({ kind }) => kind === 'Pod')?.metadata.labels
     for (const { kind, metadata, spec } of ours) {
-      const selector = { Service: spec?.selector, NetworkPolicy: spec?.podSelector?.matchLabels, PodDisruptionBudget: spec?.selector?.matchLabels, PodMonitor: spec?.selector?.matchLabels }[kind]
+      const selector = SELECTORS[kind]?.(spec)
       if (selector === undefined) continue
       t.ok(Object.keys(selector).length > 0 && selects(selector, labels), `${example} ${kind} ${metadata.name}`)
       if (testPod !== undefined) t.notOk(selects(selector, testPod), `${example} ${kind} ${metadata.name} leaves the test alone`)
@@ -160,11 +164,11 @@ test('selectors select the pods of the program, never the pod of helm test', { s
         const ports = brokerOf(manifests).ports!.map(({ name }) => name)
         for (const { targetPort } of spec.ports) t.ok(ports.includes(targetPort), `${example} ${metadata.name} ${targetPort}`)
       }
-      if (kind === 'Service' && ['NodePort', 'LoadBalancer'].includes(spec.type)) t.notOk(spec.ports.some(({ targetPort }: { targetPort: string }) => targetPort === 'http'), 'health and metrics stay inside')
+      if (kind === 'Service' && ['NodePort', 'LoadBalancer'].includes(spec.type)) t.notOk(spec.ports.some(({ targetPort }) => targetPort === 'http'), 'health and metrics stay inside')
     }
     const monitor = ours.find(({ kind }) => kind === 'ServiceMonitor')
     if (monitor === undefined) continue
-    const chosen = ours.filter(({ kind, metadata }) => kind === 'Service' && selects(monitor.spec.selector.matchLabels, metadata.labels as Record<string, string>))
+    const chosen = ours.filter(({ kind, metadata }) => kind === 'Service' && selects(monitor.spec.selector.matchLabels, metadata.labels!))
     t.strictSame(chosen.map(({ metadata }) => metadata.name), [`${workload.metadata.name}-http`])
   }
 })
@@ -175,14 +179,14 @@ test('a volume is held by a StatefulSet whose pods do not wait for each other, n
   })
   const deployment = workloadOf(rendered.get('event-display')!)
   t.match(deployment, { kind: 'Deployment', spec: { replicas: 1, strategy: { type: 'Recreate' } } })
-  t.match(deployment.spec.template.spec.volumes.find(({ name }: { name: string }) => name === 'data'), { emptyDir: { sizeLimit: '4Gi' } })
+  t.match(deployment.spec.template.spec.volumes!.find(({ name }) => name === 'data'), { emptyDir: { sizeLimit: '4Gi' } })
   const claimed = workloadOf(rendered.get('service-monitor')!)
   t.equal(claimed.spec.volumeClaimTemplates, undefined)
-  t.match(claimed.spec.template.spec.volumes.find(({ name }: { name: string }) => name === 'data'), { persistentVolumeClaim: { claimName: 'mqtt-data' } })
+  t.match(claimed.spec.template.spec.volumes!.find(({ name }) => name === 'data'), { persistentVolumeClaim: { claimName: 'mqtt-data' } })
 })
 
 test('a changed configuration makes a new pod, changed permissions do not', { skip: MISSING }, async (t) => {
-  const checksum = (values: object) => workloadOf(render({ example: 'broker', values })).spec.template.metadata.annotations['checksum/config'] as string
+  const checksum = (values: object) => workloadOf(render({ example: 'broker', values })).spec.template.metadata.annotations['checksum/config']
   const before = checksum({})
   t.not(checksum({ config: { log: { level: 'debug' } } }), before)
   t.equal(checksum({ auth: { permissions: { rules: [{ who: '*', publish: ['a'] }] } } }), before)
@@ -190,14 +194,14 @@ test('a changed configuration makes a new pod, changed permissions do not', { sk
 })
 
 test('probes ask where the program answers', { skip: MISSING }, async (t) => {
-  const container = workloadOf(rendered.get('broker')!).spec.template.spec.containers[0]
+  const container = brokerOf(rendered.get('broker')!)
   for (const [probe, path] of Object.entries({ startupProbe: '/startupz', readinessProbe: '/readyz', livenessProbe: '/livez' })) {
     t.match(container[probe], { httpGet: { path, port: 'http' } })
   }
 })
 
 test('EventTypes: those that are one type, each once; none of a rule that drops', { skip: MISSING }, async (t) => {
-  const typesOf = (example: string) => rendered.get(example)!.filter(({ kind }) => kind === 'EventType').map(({ spec }) => spec.type as string).sort()
+  const typesOf = (example: string) => rendered.get(example)!.filter(({ kind }) => kind === 'EventType').map(({ spec }) => spec.type).sort()
   t.strictSame(typesOf('everything'), ['com.example.a', 'com.example.other', 'dev.mqttbrokersource.publish'])
   t.strictSame(typesOf('broker'), [
     'com.example.alarm', 'com.example.telemetry', 'dev.mqttbrokersource.client.connected', 'dev.mqttbrokersource.client.disconnected', 'dev.mqttbrokersource.publish'
@@ -206,12 +210,46 @@ test('EventTypes: those that are one type, each once; none of a rule that drops'
 })
 
 test('helm test: our own image, at a listener that lets it in, over the name of its Service', { skip: MISSING }, async (t) => {
-  const argsOf = (example: string) => (find(rendered.get(example)!, 'Pod').spec.containers[0] as Container).args!.join(' ')
+  const argsOf = (example: string) => find(rendered.get(example)!, 'Pod').spec.containers[0]!.args!.join(' ')
   t.equal(argsOf('broker'), 'selftest --url mqtts://mqtt-mqtt-broker-source.devices.svc:8883 --username selftest ' +
     '--password-file /etc/mqtt-broker-source/password/password --ca /etc/mqtt-broker-source/ca/ca.crt --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
   t.equal(argsOf('event-display'), 'selftest --url mqtt://mqtt-mqtt-broker-source.devices.svc:1883 --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
   t.match(argsOf('load-balancer'), 'mqtts://mqtt.example.com:8883', 'not at the listener that asks for certificates')
   t.notOk(rendered.get('kafka-channel')!.some(({ kind }) => kind === 'Pod'), 'nobody to come in as')
+})
+
+test('what helm says: how to connect, whether the SinkBinding is there, what is risky', { skip: MISSING }, async (t) => {
+  const broker = notes('broker')
+  t.match(broker, 'mqtts://mqtt-mqtt-broker-source.devices.svc:8883')
+  t.match(broker, 'kubectl -n devices wait sinkbinding/mqtt-mqtt-broker-source --for=condition=Ready')
+  t.match(broker, 'helm test mqtt -n devices')
+  t.notMatch(broker, 'Before devices rely on it')
+
+  const demo = notes('event-display')
+  t.match(demo, 'listeners.mqtt lets in everyone')
+  t.match(demo, 'persistence is off')
+  t.match(notes('load-balancer'), "get service mqtt-mqtt-broker-source -o jsonpath='{.status.loadBalancer.ingress[0]}'")
+  t.match(notes('k3s-gateway'), 'Events go to https://events.example.com/ingest.')
+  t.match(notes('kafka-channel'), 'helm test has no pod: it needs tests.username')
+
+  const risky = notes('service-monitor', {
+    config: { sinks: null, access: { permissions: null } },
+    auth: { permissions: { rules: null } },
+    persistence: { retentionPolicy: { whenDeleted: 'Delete' } }
+  })
+  for (const said of ['there is no sink', 'there are no permissions', 'helm uninstall deletes']) t.match(risky, said)
+})
+
+test('what null takes away is away: users and groups in OpenShift, permissions', { skip: MISSING }, async (t) => {
+  const podSecurityContext = { runAsUser: null, runAsGroup: null, fsGroup: null }
+  const values = { podSecurityContext, auth: { permissions: { rules: null } } }
+  for (const helm of HELMS) {
+    const manifests = render({ example: 'in-memory-channel', values, helm })
+    const { securityContext } = workloadOf(manifests).spec.template.spec
+    t.strictSame(Object.keys(securityContext!).sort(), ['fsGroupChangePolicy', 'runAsNonRoot', 'seccompProfile'])
+    t.notMatch(configOf(manifests), 'permissionsFile')
+    t.notOk(manifests.some(({ metadata }) => metadata.name.endsWith('-permissions')))
+  }
 })
 
 test('alerts and dashboard ask for metrics that there are', async (t) => {

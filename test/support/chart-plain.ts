@@ -42,7 +42,7 @@ export function plainFiles (): Map<string, string> {
 const SELECTOR = { 'sources.knative.dev/containerSource': 'mqtt-broker-source' }
 
 /** The pod of the Deployment in a ContainerSource; its Services select what Knative makes of it. */
-function containerSource (manifests: readonly Manifest[]): Manifest[] {
+function containerSource (manifests: readonly Manifest[]): object[] {
   const workload = workloadOf(manifests)
   const binding = find(manifests, 'SinkBinding')
   const source = {
@@ -59,14 +59,14 @@ function containerSource (manifests: readonly Manifest[]): Manifest[] {
 }
 
 /** Without what only Helm is interested in, and without a namespace: kubectl says which. */
-function plain (manifest: Manifest): Manifest {
+function plain (manifest: object): object {
   return JSON.parse(JSON.stringify(manifest), (key, value: unknown) => {
     if (key === 'helm.sh/chart' || key === 'namespace') return undefined
     return key === 'app.kubernetes.io/managed-by' ? 'kubectl' : value
-  }) as Manifest
+  }) as object
 }
 
-function file (about: readonly string[], manifests: readonly Manifest[]): string {
+function file (about: readonly string[], manifests: readonly object[]): string {
   const head = [...about, ...HEAD].map((line) => `# ${line}\n`).join('')
   return head + manifests.map((manifest) => `---\n${stringify(manifest, { lineWidth: 0 })}`).join('')
 }

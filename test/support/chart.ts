@@ -45,6 +45,52 @@ function tool (name: string): string | undefined {
   return undefined
 }
 
+type Texts = Readonly<Record<string, string>>
+
+/** A container, as far as tests look at it. */
+export interface Container {
+  readonly name: string
+  readonly args?: readonly string[]
+  readonly env?: ReadonlyArray<{ readonly name: string, readonly value?: string }>
+  readonly ports?: ReadonlyArray<{ readonly name: string, readonly containerPort: number }>
+  readonly volumeMounts?: readonly Mount[]
+  readonly securityContext?: Readonly<Record<string, unknown>>
+  readonly [key: string]: unknown
+}
+
+interface Mount {
+  readonly name: string
+  readonly mountPath: string
+  readonly subPath?: string
+}
+
+/** A pod: what stands in its spec, or in that of a template. */
+export interface PodSpec {
+  readonly containers: readonly Container[]
+  readonly initContainers?: readonly Container[]
+  readonly volumes?: ReadonlyArray<{ readonly name: string, readonly [kind: string]: unknown }>
+  readonly securityContext?: Readonly<Record<string, unknown>>
+  readonly [key: string]: unknown
+}
+
+/** What the spec of some kind has; of another kind, it is not there. */
+export interface Spec {
+  readonly selector: Texts & { readonly matchLabels: Texts }
+  readonly podSelector: { readonly matchLabels: Texts }
+  readonly template: {
+    readonly metadata: { readonly labels: Texts, readonly annotations: Texts }
+    readonly spec: PodSpec
+  }
+  readonly volumeClaimTemplates: readonly unknown[]
+  readonly type: string
+  readonly ports: ReadonlyArray<{ readonly targetPort: string }>
+  readonly subject: unknown
+  readonly sink: unknown
+  readonly reference: unknown
+  readonly containers: readonly Container[]
+  readonly [key: string]: unknown
+}
+
 /** An object of Kubernetes, as far as tests look at it. */
 export interface Manifest {
   readonly apiVersion: string
@@ -52,11 +98,11 @@ export interface Manifest {
   readonly metadata: {
     readonly name: string
     readonly namespace?: string
-    readonly labels?: Readonly<Record<string, string>>
-    readonly annotations?: Readonly<Record<string, string>>
+    readonly labels?: Texts
+    readonly annotations?: Texts
   }
-  readonly spec?: any // eslint-disable-line @typescript-eslint/no-explicit-any -- of any kind
-  readonly data?: Readonly<Record<string, string>>
+  readonly spec: Spec
+  readonly data?: Texts
 }
 
 /** What a helm said. */
@@ -79,12 +125,13 @@ export interface RenderOptions {
 }
 
 /** `helm template`, whatever comes of it. */
-export function template ({ example, values, set = [], helm = HELMS[0], args = [], chart = CHART }: RenderOptions): Answer {
-  const options = ['template', RELEASE, chart, '--namespace', NAMESPACE, ...KUBE_VERSION, ...args]
-  if (example !== undefined) options.push('--values', exampleFile(example))
-  if (values !== undefined) options.push('--values', '-')
-  for (const one of set) options.push('--set', one)
-  return run(helm!, options, values === undefined ? '' : JSON.stringify(values))
+export function template (options: RenderOptions): Answer {
+  const { example, values, set = [], helm = HELMS[0], args = [], chart = CHART } = options
+  const words = ['template', RELEASE, chart, '--namespace', NAMESPACE, ...KUBE_VERSION, ...args]
+  if (example !== undefined) words.push('--values', exampleFile(example))
+  if (values !== undefined) words.push('--values', '-')
+  for (const one of set) words.push('--set', one)
+  return run(helm!, words, values === undefined ? '' : JSON.stringify(values))
 }
 
 /**
@@ -97,10 +144,23 @@ export function render (options: RenderOptions): Manifest[] {
   return manifestsOf(stdout)
 }
 
+/**
+ * What helm says after an installation with an example, and values laid over it. Helm 4 says it without a cluster;
+ * Helm 3 renders the same, and shows it to nobody.
+ */
+export function notes (example: string, values: object = {}): string {
+  const words = ['install', RELEASE, CHART, '--namespace', NAMESPACE, '--dry-run=client']
+  const input = JSON.stringify(values)
+  const { status, stdout, stderr } = run(HELMS[1]!, [...words, '--values', exampleFile(example), '--values', '-'], input)
+  if (status !== 0) throw new Error(stderr)
+  return stdout.slice(stdout.indexOf('NOTES:'))
+}
+
 /** The objects of a file with YAML documents. */
 export function manifestsOf (text: string): Manifest[] {
   return parseAllDocuments(text).map((document) => {
-    if (document.errors.length > 0) throw document.errors[0]!
+    const [mistake] = document.errors
+    if (mistake !== undefined) throw new Error(mistake.message, { cause: mistake })
     return document.toJS() as Manifest | null
   }).filter((manifest) => manifest !== null)
 }
@@ -148,7 +208,8 @@ export function conform (text: string): string[] {
   const { stdout, stderr } = run(KUBECONFORM!, ['-output', 'json', '-verbose', '-schema-location', location, '-'], text)
   const answer = JSON.parse(stdout || '{}') as { resources?: { kind: string, name: string, status: string, msg: string }[] }
   if (answer.resources === undefined || answer.resources.length === 0) return [`kubeconform looked at nothing: ${stderr}`]
-  return answer.resources.filter(({ status }) => status !== 'statusValid').map(({ kind, name, msg }) => `${kind} ${name}: ${msg}`)
+  // A document of comments alone is none.
+  return answer.resources.filter(({ status }) => status !== 'statusValid' && status !== '').map(({ kind, name, msg }) => `${kind} ${name}: ${msg}`)
 }
 
 /** The version that package.json has. */
