@@ -232,17 +232,17 @@ test('what helm says: how to connect, whether the SinkBinding is there, what is 
   t.match(notes('k3s-gateway'), 'Events go to https://events.example.com/ingest.')
   t.match(notes('kafka-channel'), 'helm test has no pod: it needs tests.username')
 
-  const risky = notes('service-monitor', {
-    config: { sinks: null, access: { permissions: null } },
+  const risky = notes('in-memory-channel', {
+    sink: { mode: 'none', ref: { name: '' } },
     auth: { permissions: { rules: null } },
     persistence: { retentionPolicy: { whenDeleted: 'Delete' } }
   })
   for (const said of ['there is no sink', 'there are no permissions', 'helm uninstall deletes']) t.match(risky, said)
 })
 
-test('what null takes away is away: users and groups in OpenShift, permissions', { skip: MISSING }, async (t) => {
+test('what null takes away is away: users and groups in OpenShift, permissions, an empty config', { skip: MISSING }, async (t) => {
   const podSecurityContext = { runAsUser: null, runAsGroup: null, fsGroup: null }
-  const values = { podSecurityContext, auth: { permissions: { rules: null } } }
+  const values = { podSecurityContext, auth: { permissions: { rules: null } }, config: null }
   for (const helm of HELMS) {
     const manifests = render({ example: 'in-memory-channel', values, helm })
     const { securityContext } = workloadOf(manifests).spec.template.spec

@@ -63,7 +63,7 @@ tls:
 
 {{/* Permissions stand in a file of their own, unless `config` has them. */}}
 {{- define "mbs.permissions" -}}
-{{- $access := default dict .Values.config.access -}}
+{{- $access := default dict (default dict .Values.config).access -}}
 {{- if not (or (hasKey $access "permissions") (hasKey $access "permissionsFile")) -}}
 {{- if .Values.auth.permissions.existingSecret -}}
 secret
@@ -85,7 +85,7 @@ configmap
 {{/* `sink` in the words of the program. Its address comes by K_SINK, or stands in `config`. */}}
 {{- define "mbs.sink" -}}
 {{- $sink := dict -}}
-{{- if or (ne .Values.sink.mode "none") (not .Values.config.sinks) -}}
+{{- if or (ne .Values.sink.mode "none") (not (default dict .Values.config).sinks) -}}
 {{- $_ := set $sink "kind" "http" -}}
 {{- end -}}
 {{- with .Values.delivery.timeout -}}
@@ -94,7 +94,7 @@ configmap
 {{- with .Values.delivery.format -}}
 {{- $_ := set $sink "contentMode" (eq . "json" | ternary "structured" "binary") -}}
 {{- end -}}
-{{- if and (eq .Values.sink.mode "uri") .Values.sink.audience (not (dig "sink" "auth" "" .Values.config)) -}}
+{{- if and (eq .Values.sink.mode "uri") .Values.sink.audience (not (dig "sink" "auth" "" (default dict .Values.config))) -}}
 {{- $_ := set $sink "auth" (dict "bearer" (dict "file" "/oidc/token")) -}}
 {{- end -}}
 {{- toYaml $sink -}}
@@ -125,5 +125,5 @@ configmap
   "http" (dict "host" .Values.bindAddress "port" (.Values.http.port | int))
   "log" (dict "format" "json")
 -}}
-{{- toYaml (mergeOverwrite $computed (deepCopy .Values.config)) -}}
+{{- toYaml (mergeOverwrite $computed (default dict .Values.config | deepCopy)) -}}
 {{- end }}

@@ -6,7 +6,7 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- define "mbs.mistakes.sink" -}}
 {{- $found := list -}}
 {{- $sink := .Values.sink -}}
-{{- $config := default dict .Values.config.sink -}}
+{{- $config := default dict (default dict .Values.config).sink -}}
 {{- $set := list -}}
 {{- range .Values.extraEnv -}}
 {{- if has .name (list "K_SINK" "K_CA_CERTS" "K_CE_OVERRIDES" "MBS_SINK_URL") -}}
@@ -182,7 +182,7 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- $found = append $found "persistence.existingClaim has no effect while persistence.enabled is false: set persistence.enabled=true, or take it out." -}}
 {{- end -}}
 {{- range $key := list "listeners" "dataDir" "http" -}}
-{{- if hasKey $.Values.config $key -}}
+{{- if hasKey (default dict $.Values.config) $key -}}
 {{- $instead := get (dict "listeners" "listeners and bindAddress" "dataDir" "persistence; the outbox is in /data" "http" "http.port and bindAddress") $key -}}
 {{- $found = append $found (printf "config.%s cannot be set there, for ports, Services and volumes hang on it: use %s of the values." $key $instead) -}}
 {{- end -}}
@@ -195,7 +195,7 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- $found = append $found (printf "extraEnv sets %s, which the chart sets itself: use config.name, and the namespace of the release." .name) -}}
 {{- end -}}
 {{- end -}}
-{{- $access := default dict .Values.config.access -}}
+{{- $access := default dict (default dict .Values.config).access -}}
 {{- if and .Values.auth.users.existingSecret (hasKey $access "users") -}}
 {{- $found = append $found "auth.users.existingSecret and config.access.users both name a user file: take one of them out." -}}
 {{- end -}}
