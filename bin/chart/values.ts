@@ -20,8 +20,6 @@ interface Annotation extends JsonSchema {
   readonly open?: boolean
   /** Texts by name. */
   readonly strings?: boolean
-  /** An ISO 8601 duration. */
-  readonly duration?: boolean
 }
 
 /** One value, or a section of them. */
@@ -147,7 +145,7 @@ function withoutDefaults (node: unknown): unknown {
 }
 
 function annotated (annotation: Annotation, byDefault: unknown, path: string): JsonSchema {
-  const { program, fields, entry, open, strings, duration, ...keywords } = annotation
+  const { program, fields, entry, open, strings, ...keywords } = annotation
   if (program !== undefined) {
     const { default: _, ...node } = programSchema(program)
     return { ...node, ...keywords }
@@ -159,7 +157,6 @@ function annotated (annotation: Annotation, byDefault: unknown, path: string): J
   }
   if (open === true) return { type: 'object', ...keywords }
   if (strings === true) return { type: 'object', additionalProperties: { type: 'string' }, ...keywords }
-  if (duration === true) return { type: 'string', pattern: programSchema('delivery.grace')['pattern'], ...keywords }
   const typeIsKnown = keywords.type !== undefined || byDefault === undefined
   return { ...(typeIsKnown ? {} : { type: typeOf(byDefault, path) }), ...keywords }
 }

@@ -82,7 +82,7 @@ configmap
 {{- toYaml $own -}}
 {{- end }}
 
-{{/* `sink` in the words of the program. Its address comes by K_SINK, or stands in `config`. */}}
+{{/* `sink` in the words of the program. Its address comes by K_SINK, or stands in `config`; a token that is mounted is found. */}}
 {{- define "mbs.sink" -}}
 {{- $sink := dict -}}
 {{- if or (ne .Values.sink.mode "none") (not (default dict .Values.config).sinks) -}}
@@ -93,9 +93,6 @@ configmap
 {{- end -}}
 {{- with .Values.delivery.format -}}
 {{- $_ := set $sink "contentMode" (eq . "json" | ternary "structured" "binary") -}}
-{{- end -}}
-{{- if and (eq .Values.sink.mode "uri") .Values.sink.audience (not (dig "sink" "auth" "" (default dict .Values.config))) -}}
-{{- $_ := set $sink "auth" (dict "bearer" (dict "file" "/oidc/token")) -}}
 {{- end -}}
 {{- toYaml $sink -}}
 {{- end }}

@@ -119,7 +119,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* With a SinkBinding, Knative mounts the token. */}}
+{{/* Where Knative would mount the token of a SinkBinding; the program sends it to the sink of K_SINK. */}}
 {{- define "mbs.projectsToken" -}}
 {{- if and (eq .Values.sink.mode "uri") .Values.sink.audience }}true{{ end }}
 {{- end }}
