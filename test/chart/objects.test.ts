@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import { loadConfig } from '../../lib/config/load.ts'
+import { checkPermission } from '../../lib/permission-check.ts'
 import { listMetrics } from '../../lib/telemetry/list-metrics.ts'
 import {
   CHART, configOf, examples, find, HELMS, MISSING, notes, packageVersion, render, workloadOf, type Container,
@@ -204,11 +205,34 @@ test('EventTypes: those that are one type, each once; none of a rule that drops'
 
 test('helm test: our own image, at a listener that lets it in, over the name of its Service', { skip: MISSING }, async (t) => {
   const argsOf = (example: string) => find(rendered.get(example)!, 'Pod').spec.containers[0]!.args!.join(' ')
-  t.equal(argsOf('broker'), 'selftest --url mqtts://mqtt-mqtt-broker-source.devices.svc:8883 --username selftest ' +
+  t.equal(argsOf('broker'), 'selftest --url mqtts://mqtt-mqtt-broker-source.devices.svc:8883 ' +
+    '--topic commands/{clientid}/selftest --client-id selftest --username selftest ' +
     '--password-file /etc/mqtt-broker-source/password/password --ca /etc/mqtt-broker-source/ca/ca.crt --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
-  t.equal(argsOf('event-display'), 'selftest --url mqtt://mqtt-mqtt-broker-source.devices.svc:1883 --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
-  t.match(argsOf('load-balancer'), 'mqtts://mqtt.example.com:8883', 'not at the listener that asks for certificates')
+  t.equal(argsOf('event-display'), 'selftest --url mqtt://mqtt-mqtt-broker-source.devices.svc:1883 ' +
+    '--topic commands/{clientid}/selftest --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
+  t.match(argsOf('load-balancer'), 'mqtt://mqtt-mqtt-broker-source-inside.devices.svc:1883', 'not at the listener that asks for certificates')
   t.notOk(rendered.get('kafka-channel')!.some(({ kind }) => kind === 'Pod'), 'nobody to come in as')
+})
+
+test('helm test may publish and receive at its topic, by the permissions of each example', { skip: MISSING }, async (t) => {
+  let asked = 0
+  for (const [example, manifests] of rendered) {
+    const pod = manifests.find(({ kind }) => kind === 'Pod')
+    const map = manifests.find(({ metadata }) => metadata.name.endsWith('-permissions'))
+    if (pod === undefined || map === undefined) continue
+    const args = pod.spec.containers[0]!.args!
+    const option = (name: string) => args.includes(name) ? args[args.indexOf(name) + 1] : undefined
+    const user = option('--username') ?? 'anonymous'
+    const clientId = option('--client-id') ?? 'selftest-0123'
+    const topic = option('--topic')!.replace('{clientid}', clientId)
+    const { config } = loadConfig({ env: {}, settings: { access: parse(map.data!['permissions.yaml']!) as object } })
+    for (const action of ['publish', 'subscribe'] as const) {
+      const question = { user, clientId, topic, action, commonName: undefined, claims: undefined }
+      t.equal(checkPermission(config, question).allowed, true, `${example}: ${action} ${topic}`)
+      asked++
+    }
+  }
+  t.ok(asked >= 6, `${asked}`)
 })
 
 test('what helm says: how to connect, whether the SinkBinding is there, what is risky', { skip: MISSING }, async (t) => {

@@ -9,10 +9,9 @@ app.kubernetes.io/component: test
 {{/* The name of the listener that it uses; empty where there is none that it could get in at. */}}
 {{- define "mbs.testListener" -}}
 {{- $fitting := list -}}
-{{- $access := (include "mbs.config" . | fromYaml).access -}}
 {{- range $name, $listener := include "mbs.listeners" . | fromYaml -}}
 {{- $lets := or $listener.anonymous $.Values.tests.username -}}
-{{- if and (not $listener.web) (not $listener.trusted) (ne $listener.clientCertificate "required") $lets (include "mbs.testService" (dict "root" $ "listener" $name)) -}}
+{{- if and (not $listener.trusted) (ne $listener.clientCertificate "required") $lets (include "mbs.testService" (dict "root" $ "listener" $name)) -}}
 {{- $fitting = append $fitting $name -}}
 {{- end -}}
 {{- end -}}
@@ -23,6 +22,13 @@ app.kubernetes.io/component: test
 {{- .Values.tests.listener -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* The client identifier that it has to take; empty where any will do. */}}
+{{- define "mbs.testClientId" -}}
+{{- $bound := dig "access" "clientId" "" (include "mbs.config" . | fromYaml) -}}
+{{- $ofUser := eq $bound "{username}" | ternary .Values.tests.username "" -}}
+{{- default $ofUser .Values.tests.clientId -}}
 {{- end }}
 
 {{/* The host and port of the first Service that leads to a listener. Takes a dict: root, listener, its name. */}}

@@ -206,7 +206,7 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- $found = append $found "tests.passwordSecret.name is missing: name the Secret with the password of tests.username." -}}
 {{- end -}}
 {{- if and .Values.tests.enabled .Values.tests.listener (not (include "mbs.testListener" .)) -}}
-{{- $found = append $found (printf "tests.listener %s is none that helm test can get in at: it has to be enabled, led to by a Service, mqtt or mqtts without the PROXY protocol and without required client certificates, and anonymous or with tests.username." .Values.tests.listener) -}}
+{{- $found = append $found (printf "tests.listener %s is none that helm test can get in at: it has to be enabled and led to by a Service, without the PROXY protocol and required client certificates, and anonymous or with tests.username." .Values.tests.listener) -}}
 {{- end -}}
 {{- toYaml $found -}}
 {{- end }}
