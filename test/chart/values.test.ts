@@ -36,6 +36,7 @@ const MISTAKES: Record<string, { over: object, says: RegExp }> = {
   'an audience for nobody': { over: { sink: { mode: 'none', audience: 'a', ref: { name: '' } } }, says: /have no effect while sink\.mode is none/ },
   'no listener': { over: { listeners: { mqtts: { enabled: false } } }, says: /No listener is enabled/ },
   'a listener that speaks nothing': { over: { listeners: { other: { enabled: true, port: 9000 } } }, says: /listeners\.other\.protocol is missing/ },
+  'a listener with the name of another port': { over: { listeners: { http: { enabled: true, protocol: 'ws' } } }, says: /listeners\.http: the port of health and metrics is called http/ },
   'one port twice': { over: { listeners: { mqtt: { enabled: true, port: 8883 } } }, says: /port 8883 is taken by listeners\.mqtt\b/ },
   'the port of the HTTP server': { over: { http: { port: 8883 } }, says: /listeners\.mqtts\.port 8883 is taken by http/ },
   'client certificates without TLS': { over: { listeners: { mqtt: { enabled: true, clientCertificate: 'optional' } }, tls: { clientCA: { existingSecret: 'ca' } } }, says: /listeners\.mqtt\.clientCertificate needs TLS/ },

@@ -68,6 +68,9 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- if not (has $listener.protocol (list "mqtt" "mqtts" "ws" "wss")) -}}
 {{- $found = append $found (printf "%s.protocol is missing: a listener that is not called mqtt, mqtts, ws or wss has to say which of them it speaks." $at) -}}
 {{- end -}}
+{{- if eq $name "http" -}}
+{{- $found = append $found "listeners.http: the port of health and metrics is called http: give the listener another name, and say what it speaks by its protocol." -}}
+{{- end -}}
 {{- if hasKey $taken (toString $listener.port) -}}
 {{- $found = append $found (printf "%s.port %v is taken by %s: choose another one." $at $listener.port (get $taken (toString $listener.port))) -}}
 {{- end -}}
