@@ -54,10 +54,15 @@ function dockerArch () {
   return Object.keys(ARCHES).find((name) => ARCHES[name] === process.arch) ?? 'amd64'
 }
 
+/** What makes files of the repository is no part of the program. */
+function isGenerator (path) {
+  return path === 'generate.js' || path.startsWith('chart/')
+}
+
 function copyProgram () {
   for (const folder of ['dist/bin', 'dist/lib']) {
     if (!existsSync(join(root, folder))) throw new Error(`${folder} is missing: npm run build`)
-    copyFiles(join(root, folder), join(out, folder), (path) => path.endsWith('.js') && path !== 'generate.js')
+    copyFiles(join(root, folder), join(out, folder), (path) => path.endsWith('.js') && !isGenerator(path))
   }
   copyFiles(join(root, 'config'), join(out, 'config'), () => true)
   cpSync(join(root, 'LICENSE'), join(out, 'LICENSE'))

@@ -2,14 +2,17 @@
 import { test } from 'tap'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import process from 'node:process'
 import { parse } from 'yaml'
 import { loadConfig } from '../../lib/config/load.ts'
 import { checkPermission } from '../../lib/permission-check.ts'
 import { listMetrics } from '../../lib/telemetry/list-metrics.ts'
 import {
-  CHART, configOf, examples, find, HELMS, MISSING, notes, packageVersion, render, workloadOf, type Container,
+  CHART, configOf, examples, find, HELMS, MISSING, notes, packageVersion, render, ROOT, run, workloadOf, type Container,
   type Manifest, type PodSpec
 } from '../support/chart.ts'
+
+const PROGRAM = join(ROOT, 'dist/bin/mqtt-broker-source.js')
 
 /** What every example becomes. */
 const rendered = new Map((MISSING === false ? examples() : []).map((example) => [example, render({ example })]))
@@ -212,6 +215,20 @@ test('helm test: our own image, at a listener that lets it in, over the name of 
     '--topic commands/{clientid}/selftest --http http://mqtt-mqtt-broker-source-http.devices.svc:8080')
   t.match(argsOf('load-balancer'), 'mqtt://mqtt-mqtt-broker-source-inside.devices.svc:1883', 'not at the listener that asks for certificates')
   t.notOk(rendered.get('kafka-channel')!.some(({ kind }) => kind === 'Pod'), 'nobody to come in as')
+})
+
+test('what containers of our image are told to do, the program knows', { skip: MISSING }, async (t) => {
+  const commands = new Set<string>()
+  for (const [example, manifests] of rendered) {
+    const containers = podsOf(manifests).flatMap(({ spec }) => spec.containers)
+    for (const { image, args = [] } of containers.filter((container) => String(container['image']).includes('mqtt-broker-source'))) {
+      const [command = '', ...options] = args
+      commands.add(command)
+      const { stdout } = run(process.execPath, [PROGRAM, command, '--help'])
+      for (const option of options.filter((one) => one.startsWith('--'))) t.match(stdout, option, `${example} ${String(image)}: ${command} ${option}`)
+    }
+  }
+  t.strictSame([...commands].sort(), ['display', 'run', 'selftest'])
 })
 
 test('helm test may publish and receive at its topic, by the permissions of each example', { skip: MISSING }, async (t) => {
