@@ -30,6 +30,9 @@ const LEFT_OUT = {
   typebox: ['build/cjs/']
 }
 
+/** The same again for bundlers. */
+const BUNDLED = ['build/esm/', 'build/esnext/']
+
 /** Names of types alone: nothing of them exists when the program runs. */
 const isTypes = (name) => name.startsWith('@types/') || name === 'undici-types'
 
@@ -87,7 +90,7 @@ function productionPackages () {
 }
 
 function copyPackage (path, name) {
-  const leftOut = LEFT_OUT[name] ?? []
+  const leftOut = LEFT_OUT[name] ?? (name.startsWith('@opentelemetry/') ? BUNDLED : [])
   copyFiles(join(root, path), join(out, path), (file) => {
     const parts = file.split('/')
     if (LICENSE.test(basename(file))) return true

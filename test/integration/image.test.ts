@@ -15,7 +15,7 @@ const root = join(import.meta.dirname, '../..')
 const run = promisify(execFile)
 
 /** What the image may hold beside node; a dependency that adds much has to be worth it. */
-const MAX_BYTES = 14 * 1024 * 1024
+const MAX_BYTES = 16 * 1024 * 1024
 
 /** The user of the image. Only root can become someone else; whoever else runs this takes the rights to write away. */
 const NOBODY = process.getuid?.() === 0 ? { uid: 65532, gid: 65532 } : {}
