@@ -13,7 +13,7 @@ export {
   createError, errorTable, EXIT_CONFIG, isMbsError, reasonOf, type ErrorCode, type ErrorDetails, type MbsError
 } from './errors.ts'
 export {
-  discardDeadLetters, readDeadLetters, readOutboxStatus, requeueDeadLetters, type OutboxReport
+  discardDeadLetters, readDeadLetters, readOutboxStatus, requeueDeadLetters, type LettersDone, type OutboxReport
 } from './maintenance.ts'
 export { previewEvent, type EventPreview, type PublishExample } from './map-preview.ts'
 export type { DeadLetter, Event, StoredEvent } from './message.ts'

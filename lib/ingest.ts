@@ -16,7 +16,7 @@ import { EventIds } from './ingest/event-ids.ts'
 import { OpenPublishes, toMbsError, type Expected, type IngestOutcome } from './ingest/open-publishes.ts'
 import { Retransmissions, type RememberedReceipt } from './ingest/retransmissions.ts'
 import { Turns, type Settled } from './ingest/turns.ts'
-import type { Aside, Event, Handling, Publish } from './message.ts'
+import type { Event, Handling, Publish } from './message.ts'
 import type { Outbox, Receipt } from './outbox/outbox.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
@@ -31,7 +31,7 @@ export interface IngestOptions {
   /** Resolves when every sink is done with a stored event. */
   readonly settled: (sequence: number) => Promise<void>
   /** Told of events that are stored and set aside. */
-  readonly setAside: (sequence: number, reason: Aside['reason']) => void
+  readonly setAside: (sequence: number, event: Event) => void
   /** What opening the outbox found, oldest first. */
   readonly receipts: readonly Receipt[]
   /** How many publishes are remembered, to recognize retransmissions. */
@@ -184,10 +184,9 @@ class PublishPath implements Ingest {
   #store (event: Event, receipt: RememberedReceipt | undefined): Promise<number> {
     try {
       const stored = this.#options.outbox.append(event, receipt)
-      const { aside } = event.handling ?? {}
-      if (aside === undefined) return stored
+      if (event.handling?.aside === undefined) return stored
       return stored.then((sequence) => {
-        this.#options.setAside(sequence, aside.reason)
+        this.#options.setAside(sequence, event)
         return sequence
       })
     } catch (error) {

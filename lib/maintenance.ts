@@ -7,7 +7,7 @@ import type { Config } from './config/schema.ts'
 import { Cursor } from './delivery/cursor.ts'
 import { createError } from './errors.ts'
 import type { DeadLetter, Event } from './message.ts'
-import type { Outbox } from './outbox/outbox.ts'
+import { MAPPING, type Outbox } from './outbox/outbox.ts'
 import { createOutbox, outboxDirectory } from './parts.ts'
 import { sinkNames } from './sink-parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
@@ -61,42 +61,52 @@ export async function readDeadLetters (config: Config, visit: (letter: DeadLette
   })
 }
 
+/** What became of dead letters. */
+export interface LettersDone {
+  readonly done: number
+  /** Those that stay, because they have to be named for it. */
+  readonly left: number
+}
+
 /**
- * Puts dead letters back behind what waits, with their ids, so that the next start delivers them.
+ * Puts dead letters back behind what waits, with their ids, so that the next start delivers them. What the mapping set
+ * aside was never what its rule wants, and is put back where it is named only: as it is, nothing is done to it again.
  * @param sequences those of the letters; undefined: all
- * @returns how many were put back
  * @throws as `readOutboxStatus`, and what `Outbox.append` rejects with
  */
-export async function requeueDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<number> {
+export async function requeueDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<LettersDone> {
   return await withOutbox(config, async (outbox) => {
-    let count = 0
+    let [done, left] = [0, 0]
     for await (const letter of lettersOf(outbox)) {
       const { sequence } = letter.stored
       if (sequences !== undefined && !sequences.has(sequence)) continue
+      if (sequences === undefined && letter.sink === MAPPING) {
+        left++
+        continue
+      }
       // Stored again before the letter goes: a crash in between leaves both, and never neither.
       await outbox.append(requeued(letter, sinkNames(config)))
       await outbox.deleteDeadLetters([{ sequence, sink: letter.sink }])
-      count++
+      done++
     }
-    return count
+    return { done, left }
   })
 }
 
 /**
  * Removes dead letters for good.
  * @param sequences those of the letters; undefined: all
- * @returns how many were removed
  * @throws as `readOutboxStatus`
  */
-export async function discardDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<number> {
+export async function discardDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<LettersDone> {
   return await withOutbox(config, async (outbox) => {
-    let count = 0
+    let done = 0
     for await (const { stored: { sequence }, sink } of lettersOf(outbox)) {
       if (sequences !== undefined && !sequences.has(sequence)) continue
       await outbox.deleteDeadLetters([{ sequence, sink }])
-      count++
+      done++
     }
-    return count
+    return { done, left: 0 }
   })
 }
 

@@ -149,11 +149,17 @@ export interface Handling {
   readonly trace?: TraceContext
 }
 
-/** Why an event cannot be what its rule wants: a field has no value, its transform failed, its data fits no schema. */
+/**
+ * Why an event cannot be what its rule wants: a field has no value, its transform failed, its data fits no schema, what
+ * its device made is no CloudEvent or not one that it may make.
+ */
 export interface Aside {
-  readonly reason: 'missing' | 'transform' | 'schema'
+  readonly reason: 'missing' | 'transform' | 'schema' | 'invalid'
   /** One sentence, without payloads. */
   readonly detail: string
+  /** What was published where, and by whom: no attribute may tell. */
+  readonly topic?: string
+  readonly clientId?: string
 }
 
 /** A CloudEvent as this program stores and delivers it. Never edited once it is stored. */

@@ -175,7 +175,7 @@ export class Source {
         outbox: this.#outbox,
         isReady: () => this.#outbox.stats().status === 'ready',
         settled: (sequence) => this.#deliveries?.settled(sequence) ?? NEVER,
-        setAside: (sequence, reason) => { this.#deliveries?.setAside(sequence, reason) },
+        setAside: (sequence, event) => { this.#deliveries?.setAside(sequence, event) },
         receipts,
         receiptLimit: this.config.outbox.receipts,
         publishTimeoutMs: this.config.limits.publishTimeout,

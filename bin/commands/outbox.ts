@@ -13,7 +13,8 @@ export const outbox: Command = {
 
   status        how many events wait, since when, how much of the space is used
   dead-letters  every event that was set aside, one JSON object a line, with its reason and its data in base64
-  requeue       put dead letters back behind what waits: all of them, or those of the given sequence numbers
+  requeue       put dead letters back behind what waits: those of sinks, or those of the given sequence numbers. What
+                the mapping set aside has to be named, and goes to the sinks as it is
   discard       remove dead letters for good
 
 The program that uses the outbox has to be stopped: MBS_ERR_OUTBOX_LOCKED otherwise.
@@ -77,14 +78,15 @@ async function forLetters (
     return Number(text)
   })
   const named = wanted === undefined ? undefined : new Set(wanted)
-  const count = await act(config, named)
+  const { done: count, left } = await act(config, named)
   process.stdout.write(`${count} ${done}\n`)
+  if (left > 0) process.stdout.write(`${left} left that the mapping set aside: --sequence puts them back, as they are\n`)
   return named !== undefined && count < named.size ? 1 : 0
 }
 
 function describe (letter: DeadLetter): object {
   const { stored, sink, reason, attempts, code, destination, data, diedAt, forwardedAt } = letter
-  const { data: payload, ...attributes } = stored.event
+  const { data: payload, handling: { aside } = {}, ...attributes } = stored.event
   return {
     sequence: stored.sequence,
     sink,
@@ -93,6 +95,7 @@ function describe (letter: DeadLetter): object {
     code,
     destination,
     answer: data.toString(),
+    ...(aside !== undefined && { topic: aside.topic, clientId: aside.clientId }),
     diedAt: new Date(diedAt).toISOString(),
     ...(forwardedAt === undefined ? {} : { forwardedAt: new Date(forwardedAt).toISOString() }),
     storedAt: new Date(stored.storedAt).toISOString(),

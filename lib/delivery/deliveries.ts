@@ -3,7 +3,7 @@
  * the dispatchers. A sink that is down holds back its own cursor and nothing else; the log keeps what any of them still
  * needs.
  */
-import type { Aside } from '../message.ts'
+import type { Event } from '../message.ts'
 import { MAPPING, type Outbox } from '../outbox/outbox.ts'
 import type { DeliveryStats, Telemetry } from '../telemetry/telemetry.ts'
 import { systemClock, type Clock } from './clock.ts'
@@ -113,8 +113,8 @@ export class Deliveries {
   }
 
   /** The outbox has stored an event that its mapping set aside. */
-  setAside (sequence: number, reason: Aside['reason']): void {
-    this.#options.telemetry.eventSetAside(reason)
+  setAside (sequence: number, { id, handling }: Event): void {
+    if (handling?.aside !== undefined) this.#options.telemetry.eventSetAside({ sequence, id, ...handling.aside })
     this.#mapping?.kept(sequence)
   }
 

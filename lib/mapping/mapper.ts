@@ -108,10 +108,10 @@ export function createMapper (options: MapperOptions): Mapper {
     if (hasOverrides) Object.assign(event.extensions, overrides)
     const handling = handlingOf(rule, input)
     if (handling !== undefined) event.handling = { ...event.handling, ...handling }
-    if (invalid === 'deadLetter') return setAside(event, 'schema', wrong?.detail ?? '')
+    if (invalid === 'deadLetter') return setAside(publish, event, 'invalid', wrong?.detail ?? '')
     const missing = rule.missing === 'deadLetter' ? missingIn(rule, input, own !== undefined) : undefined
     return rule.transform === undefined
-      ? outcomeOf(event, rule, fields, missing)
+      ? outcomeOf(publish, event, rule, fields, missing)
       : byTransform(publish, event, rule, missing)
   }
 
@@ -120,14 +120,14 @@ export function createMapper (options: MapperOptions): Mapper {
   ): Mapped | Promise<Mapped> => {
     const { transform, index, templates } = rule
     if (transform === undefined || transformer === undefined) throw new Error('there is nothing that runs transforms')
-    if (!isJson(event.data)) return setAside(event, 'transform', 'the payload is no JSON')
+    if (!isJson(event.data)) return setAside(publish, event, 'transform', 'the payload is no JSON')
     const variables = transform.usesVariables ? variablesOf(event, publish.topic) : ''
     const job = { transform, rule: index, clientId: publish.client.id, variables, input: event.data }
     return transformer.run(job).then((result) => {
-      if (result.kind === 'failed') return setAside(event, 'transform', result.detail)
+      if (result.kind === 'failed') return setAside(publish, event, 'transform', result.detail)
       event.data = result.data
       event.datacontenttype = templates.contentType?.text ?? 'application/json'
-      return outcomeOf(event, rule, once(() => parseJson(result.data)), missing)
+      return outcomeOf(publish, event, rule, once(() => parseJson(result.data)), missing)
     })
   }
 

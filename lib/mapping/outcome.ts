@@ -6,16 +6,16 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { createError, type MbsError } from '../errors.ts'
-import type { Aside, Event } from '../message.ts'
+import type { Aside, Event, Publish } from '../message.ts'
 import type { CompiledRule, LeftOut } from './event-rules.ts'
 import type { TemplateInput } from './template.ts'
 
 /** @param json the data, parsed @param missing what `missingIn` found */
 export function outcomeOf (
-  event: Event, rule: CompiledRule, json: () => unknown, missing: string | undefined
+  publish: Publish, event: Event, rule: CompiledRule, json: () => unknown, missing: string | undefined
 ): Event | LeftOut | MbsError {
   if (rule.filter !== undefined && !rule.filter({ event, json })) return 'filter'
-  if (missing !== undefined) return setAside(event, 'missing', missing)
+  if (missing !== undefined) return setAside(publish, event, 'missing', missing)
   const { schema } = rule
   if (schema === undefined) return event
   const value = isUtf8(event.data) ? json() : undefined
@@ -23,15 +23,17 @@ export function outcomeOf (
   if (mistake === undefined) return withSchema(event, schema.compiled.id)
   const detail = `the data does not fit the schema: ${mistake}`
   switch (schema.otherwise) {
-    case 'deadLetter': return setAside(event, 'schema', detail)
+    case 'deadLetter': return setAside(publish, event, 'schema', detail)
     case 'drop': return 'schema'
     case 'refuse': return refusal(rule, detail)
   }
 }
 
 /** The event as one that no sink gets: a dead letter from the beginning. */
-export function setAside (event: Event, reason: Aside['reason'], detail: string): Event {
-  return { ...event, handling: { ...event.handling, aside: { reason, detail } } }
+export function setAside (
+  { topic, client }: Publish, event: Event, reason: Aside['reason'], detail: string
+): Event {
+  return { ...event, handling: { ...event.handling, aside: { reason, detail, topic, clientId: client.id } } }
 }
 
 /** The publish is not acknowledged, and its connection is closed. */

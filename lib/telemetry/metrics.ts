@@ -121,7 +121,7 @@ export function createMetrics () {
       [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86400]),
     retries: counter('delivery_retries_total', 'Attempts that failed and were scheduled again.', ['sink']),
     deadLettered: counter('dead_lettered_total',
-      'Events set aside: `answer` refused by the sink, `attempts` failed while others succeeded; of the sink `mapping`, because they cannot be what their rule wants: `missing`, `transform`, `schema`.',
+      'Events set aside: `answer` refused by the sink, `attempts` failed while others succeeded; of the sink `mapping`, because they cannot be what their rule wants: `missing`, `transform`, `schema`, `invalid` (no CloudEvent that their device may make).',
       ['sink', 'reason']),
     deadLettersForwarded: counter('dead_letters_forwarded_total', 'Dead letters that the dead-letter sink took.', ['sink']),
     sinkUp: gauge('sink_up', '1 while the sink takes events, 0 while it is being probed.', ['sink']),

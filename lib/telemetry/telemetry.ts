@@ -363,10 +363,10 @@ export class Telemetry extends TracingTelemetry {
   }
 
   /** An event was stored as dead letter, because it cannot be what its rule wants. */
-  eventSetAside (reason: Aside['reason']): void {
-    this.metrics.deadLettered.labels('mapping', reason).inc()
-    this.repeated(`set aside ${reason}`, (suppressed) => {
-      this.log.warn({ reason, suppressed }, 'an event cannot be what its rule wants, and was set aside: see outbox dead-letters')
+  eventSetAside (fields: Aside & { readonly sequence: number, readonly id: string }): void {
+    this.metrics.deadLettered.labels('mapping', fields.reason).inc()
+    this.repeated(`set aside ${fields.reason}`, (suppressed) => {
+      this.log.warn({ ...fields, suppressed }, 'an event cannot be what its rule wants, and was set aside: see outbox dead-letters')
     })
   }
 

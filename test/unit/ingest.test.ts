@@ -494,7 +494,7 @@ test('tells which events were set aside, once they are stored', async (t) => {
   const aside: unknown[] = []
   const { ingest, outbox } = create({
     map: handledAs({ aside: { reason: 'missing', detail: 'x' } }),
-    setAside: (sequence, reason) => { aside.push([sequence, reason]) }
+    setAside: (sequence, event) => { aside.push([sequence, event.handling?.aside?.reason]) }
   })
   const said = ingest.publish(publishOf())
   t.same(aside, [])

@@ -167,7 +167,7 @@ void test('events that were set aside are forwarded, also those of an earlier ru
   const handling = { aside: { reason: 'missing', detail: 'no field' } } as const
   await append('k', 'k-0', { handling })
   await deliveries.start()
-  deliveries.setAside(await append('k', 'k-1', { handling }), 'missing')
+  deliveries.setAside(await append('k', 'k-1', { handling }), { ...createEvent('k', 'k-1'), handling })
   await append('k', 'k-2')
   await clock.until(() => dead.taken.length === 2 && a.taken.length === 1)
   t.same([dead.taken, a.taken], [['k-0', 'k-1'], ['k-2']])

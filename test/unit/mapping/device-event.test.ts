@@ -91,7 +91,7 @@ test('what is no valid event is refused, or a dead letter, without a word of it'
   for (const [payload, detail] of table) {
     const cloudevents = { trustSource: ['/devices/{clientid}/*'] }
     t.match(map(payload, { cloudevents: { ...cloudevents, invalid: 'deadLetter' } }), {
-      id: '9', type: 'of.the.rule', handling: { aside: { reason: 'schema', detail } }
+      id: '9', type: 'of.the.rule', handling: { aside: { reason: 'invalid', detail, topic: 'ce/d7', clientId: 'c1' } }
     })
     t.match(map(payload, { cloudevents: { ...cloudevents, invalid: 'refuse' } }), {
       code: 'MBS_ERR_MAPPING_REFUSED', retryable: false, details: { index: 0, reason: detail }

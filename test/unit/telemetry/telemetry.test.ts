@@ -391,8 +391,8 @@ const rules: Record<string, Rule> = {
     metrics: { 'sink_up{sink="default"}': 1 }
   },
   eventSetAside: {
-    call: (telemetry) => telemetry.eventSetAside('schema'),
-    log: { level: 'warn', reason: 'schema', msg: /set aside/ },
+    call: (telemetry) => telemetry.eventSetAside({ reason: 'schema', detail: 'no', topic: 'a/b', clientId: 'c', sequence: 5, id: 'x' }),
+    log: { level: 'warn', reason: 'schema', detail: 'no', topic: 'a/b', clientId: 'c', sequence: 5, id: 'x', msg: /set aside/ },
     metrics: { 'dead_lettered_total{sink="mapping",reason="schema"}': 1 }
   },
   eventNotDelivered: {
