@@ -145,7 +145,7 @@ says everything that is wrong with a file at once, with the line of each mistake
 | Variable | What it does |
 |---|---|
 | \`K_SINK\` | sets \`sink.url\`, unless \`MBS_SINK_URL\` does |
-| \`K_CE_OVERRIDES\` | its \`extensions\` are added to \`events.overrides.extensions\`, name by name; the empty string is nothing |
+| \`K_CE_OVERRIDES\` | its \`extensions\` are added to \`events.overrides.extensions\`, name by name; the empty string is nothing. Events that were stored before stay as they are |
 | \`K_CA_CERTS\` | sets \`sink.caText\` |
 | \`K_SINK_TIMEOUT\` | whole seconds for \`sink.timeout\`. Knative means "no timeout" by 0, negative and unreadable values; an attempt without an end would hold up its client's events for ever, so \`sink.timeout\` then stays as it is, with a warning |
 | \`NAMESPACE\` | sets \`namespace\` |

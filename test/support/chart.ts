@@ -30,12 +30,14 @@ export const KUBECONFORM = tool('kubeconform')
 export const MISSING = missing('helm3', 'helm4')
 export const MISSING_KUBECONFORM = MISSING === false ? missing('kubeconform') : MISSING
 
-function missing (...names: string[]): string | false {
+/** Why tests cannot run that need these programs; false where they can. */
+export function missing (...names: string[]): string | false {
   const absent = names.filter((name) => tool(name) === undefined)
   return absent.length === 0 ? false : `NOT TESTED: ${absent.join(', ')} missing, which .ci/chart-tools installs where go is`
 }
 
-function tool (name: string): string | undefined {
+/** Where a program is that .ci/chart-tools puts in its place. */
+export function tool (name: string): string | undefined {
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), join(cache, 'bin')]) {
     try {
       accessSync(join(folder, name), constants.X_OK)
