@@ -52,6 +52,8 @@ export interface Ingest {
   publish (publish: Publish): Promise<IngestOutcome>
   /** Publishes between their arrival and their outcome. */
   readonly open: number
+  /** Runs something at once, or when what a client has published before has got its place in the outbox. */
+  inTurn (clientId: string, run: () => void): void
   /** From now on nothing is tried twice. Resolves when every open publish is settled. */
   quiesce (): Promise<void>
   /** As `quiesce`; publishes that come later are refused with MBS_ERR_INGEST_CLOSING. Idempotent. */
@@ -134,6 +136,11 @@ class PublishPath implements Ingest {
     }
   }
 
+  inTurn (clientId: string, run: () => void): void {
+    if (this.#turns.has(clientId)) this.#turns.wait(clientId, 'drop', run)
+    else run()
+  }
+
   async quiesce (): Promise<void> {
     this.#quiet.abort()
     this.#acks.giveUp()
@@ -214,14 +221,17 @@ class PublishPath implements Ingest {
     return this.#order.after(publish.client.id, expected.outcome)
   }
 
-  async #willInTurn (publish: Publish, mapped: Mapped | Promise<Mapped>): Promise<IngestOutcome> {
+  #willInTurn (publish: Publish, mapped: Mapped | Promise<Mapped>): Promise<IngestOutcome> {
     this.#waitingWills++
-    const made = valueOf(await new Promise<Settled<Mapped>>((resolve) => {
-      this.#turns.wait(publish.client.id, mapped, resolve)
-    }))
-    this.#waitingWills--
-    if (typeof made === 'string') return await this.#leaveOut(made)
-    return isMbsError(made) ? refused(made) : await this.#untilStored(made)
+    return new Promise((resolve) => {
+      // Appended in its turn, not after it: what comes behind is appended in the same step.
+      this.#turns.wait(publish.client.id, mapped, (settled) => {
+        this.#waitingWills--
+        const made = valueOf(settled)
+        if (typeof made === 'string') resolve(this.#leaveOut(made))
+        else resolve(isMbsError(made) ? refused(made) : this.#untilStored(made))
+      })
+    })
   }
 
   #leaveOut (reason: LeftOut): Promise<IngestOutcome> {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { separateFamilies } from './config/addresses.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { classify } from './delivery/classify.ts'
-import { LifecycleEvents } from './ingest/lifecycle-events.ts'
+import { LifecycleEvents, type LifecycleEventsOptions } from './ingest/lifecycle-events.ts'
 import { compileRules } from './mapping/event-rules.ts'
 import { createLifecycleMapper } from './mapping/lifecycle-event.ts'
 import { createMapper, type Mapper } from './mapping/mapper.ts'
@@ -102,12 +102,13 @@ export function createTracing (
 
 /** What stores the life of clients as events; undefined where a configuration does not ask for it. */
 export function createLifecycle (
-  { name, events: { lifecycle, overrides, extensions } }: Config, outbox: Outbox, telemetry: Telemetry
+  { name, events: { lifecycle, overrides, extensions } }: Config, outbox: Outbox,
+  inTurn: LifecycleEventsOptions['inTurn'], telemetry: Telemetry
 ): LifecycleEvents | undefined {
   if (lifecycle === undefined) return undefined
   const { events: kinds, source } = lifecycle
   const map = createLifecycleMapper({ name, overrides: overrides.extensions, sequence: !extensions.sequence, source })
-  return new LifecycleEvents({ kinds, map, outbox, maxWaitingBytes: MAX_WAITING_LIFECYCLE_BYTES, telemetry })
+  return new LifecycleEvents({ kinds, map, outbox, inTurn, maxWaitingBytes: MAX_WAITING_LIFECYCLE_BYTES, telemetry })
 }
 
 /** The outbox that a configuration asks for; not opened. */

@@ -100,7 +100,10 @@ export class Source {
     this.#sinks = createSinks(config, this.#telemetry, this.#tracing?.attempts)
     this.#inflight = new InflightBytes(config.limits.inflightBytes)
     this.#outbox = createOutbox(config, this.#telemetry)
-    this.#lifecycle = createLifecycle(config, this.#outbox, this.#telemetry)
+    this.#lifecycle = createLifecycle(config, this.#outbox, (clientId, run) => {
+      // Nobody is told of before there is somewhere to publish.
+      this.#ingest?.inTurn(clientId, run)
+    }, this.#telemetry)
     this.#admin = createAdminServer({
       host: config.http.host,
       port: config.http.port,

@@ -2,8 +2,9 @@
  * Stores what happens to sessions as events, where that is asked for. Nobody waits for it: an event that the outbox
  * does not take is lost, counted and logged, and its session goes on.
  *
- * Invariants: appends are started at once and in the order of the calls, so that these events keep their place among
- * those of publishes; what waits for the outbox takes bounded memory; never throws.
+ * Invariants: appends are started at once, or behind the publishes of the client whose events are still being made, and
+ * in the order of the calls, so that these events keep their place among those of publishes; what waits takes bounded
+ * memory; never throws.
  */
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
 import type { Event, LifecycleChange } from '../message.ts'
@@ -19,6 +20,8 @@ export interface LifecycleEventsOptions {
   /** Makes the event. @param mark `id`, `sequence` and time of it */
   readonly map: (change: LifecycleChange, mark: { id: string, sequence: string, at: number }) => Event
   readonly outbox: Pick<Outbox, 'append'>
+  /** Runs something at once, or when what a client has published before has got its place in the outbox. */
+  readonly inTurn: (clientId: string, run: () => void) => void
   /** Bytes that may wait for the outbox, with what each event takes beside its data. */
   readonly maxWaitingBytes: number
   readonly telemetry: Telemetry
@@ -50,7 +53,7 @@ export class LifecycleEvents {
   /** Stores the event of something that has just happened. */
   readonly tell = (change: LifecycleChange): void => {
     if (!this.#kinds.has(change.kind)) return
-    const { map, outbox, maxWaitingBytes, telemetry } = this.#options
+    const { map, inTurn, maxWaitingBytes } = this.#options
     try {
       const at = this.#now()
       const event = map(change, { id: this.#ids.textOf(this.#ids.next()), sequence: this.#nextSequence(at), at })
@@ -58,19 +61,24 @@ export class LifecycleEvents {
       if (this.#waitingBytes + bytes > maxWaitingBytes) {
         throw createError('MBS_ERR_INGEST_LIFECYCLE', { maxBytes: maxWaitingBytes })
       }
-      const appended = outbox.append(event)
       this.#open++
       this.#waitingBytes += bytes
-      void appended.then(
-        () => { telemetry.lifecycleStored(change.kind) },
-        (error: unknown) => { this.#lost(change, error) }
-      ).then(() => { this.#settle(bytes) })
+      inTurn(change.session.client.id, () => { void this.#append(change, event).then(() => { this.#settle(bytes) }) })
     } catch (error) {
       this.#lost(change, error)
     }
   }
 
-  /** Resolves when nothing waits for the outbox. */
+  async #append (change: LifecycleChange, event: Event): Promise<void> {
+    try {
+      await this.#options.outbox.append(event)
+      this.#options.telemetry.lifecycleStored(change.kind)
+    } catch (error) {
+      this.#lost(change, error)
+    }
+  }
+
+  /** Resolves when nothing waits. */
   async settled (): Promise<void> {
     if (this.#open > 0) await new Promise<void>((resolve) => { this.#waiters.push(resolve) })
   }

@@ -85,6 +85,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
   const lifecycle = options.lifecycle === undefined
     ? undefined
     : new LifecycleEvents({
+      inTurn: (_clientId, run) => { run() },
       kinds: ['connected', 'disconnected', 'subscribed', 'unsubscribed'],
       map: createLifecycleMapper({ name: 'gw', overrides: {} }),
       outbox,

@@ -7,10 +7,12 @@ import { event } from '../../support/http-sink-events.ts'
 const session = { client: { id: 'dev', username: 'ada' }, listener: 'l', address: 'a' } as LifecycleChange['session']
 const connected: LifecycleChange = { kind: 'connected', session }
 
+const AT_ONCE = (_clientId: string, run: () => void): void => { run() }
+
 function setUp (append: (event: Event) => Promise<number>, map = (): Event => event()) {
   const { telemetry, lines } = createTestTelemetry()
   const events = new LifecycleEvents({
-    kinds: ['connected'], map, outbox: { append }, maxWaitingBytes: 100_000, telemetry
+    kinds: ['connected'], map, outbox: { append }, inTurn: AT_ONCE, maxWaitingBytes: 100_000, telemetry
   })
   return { events, lines }
 }
@@ -32,6 +34,7 @@ test('appends are started at once, in the order of the calls', async (t) => {
   const { telemetry } = createTestTelemetry()
   const events = new LifecycleEvents({
     kinds: ['connected', 'disconnected'],
+    inTurn: AT_ONCE,
     map: ({ kind }, { id, sequence }) => event({ id, type: `${kind} ${sequence}` }),
     outbox: {
       append: ({ id, type }) => {
