@@ -19,7 +19,8 @@ Exit code 0: it can be used. 78: it cannot, and each mistake is on standard erro
   --as USER           the name of a user, or "anonymous" for a session without credentials
   --topic TOPIC       whether that user may publish to this topic, and by which rule of access.permissions
   --subscribe         the same for a subscription: TOPIC is a topic filter
-  --client-id ID      the client identifier; the name of the user unless given
+  --client-id ID      the client identifier; unless given, the only one that access.clientId lets the user take, or the
+                      name of the user
   --cn NAME           the common name of the client's certificate
   --claim NAME=VALUE  a claim of the client's token
 

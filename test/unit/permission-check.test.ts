@@ -38,3 +38,28 @@ test('what no permission could allow is said as it is to a device', async (t) =>
   t.same(checkPermission(open, { user: 'ada', action: 'publish', topic: 'a' }),
     { allowed: true, reason: 'access.permissions is not set, so that everything is allowed' })
 })
+
+test('a client identifier that the user may not take is a no, whatever permissions say', async (t) => {
+  const bound = (clientId: string, more: object = {}) => {
+    const { config } = loadConfig({ env: {}, settings: { access: { permissions, clientId, ...more } } })
+    return (question: Partial<PermissionQuestion>) =>
+      checkPermission(config, { user: 'ada', action: 'publish', topic: `devices/${question.clientId ?? 'ada'}/x`, ...question })
+  }
+  const own = bound('{username}')
+  t.match(own({ clientId: 'ada' }), { allowed: true })
+  t.same(own({ clientId: 'd1' }), { allowed: false, reason: 'access.clientId ("{username}") does not let this user connect as "d1"' })
+  t.match(own({ clientId: 'd1', user: 'anonymous' }), { allowed: true }, 'nobody who proved nothing is bound')
+  t.match(bound('d-{username}')({ topic: 'devices/d-ada/x' }), { allowed: true }, 'the only one there is needs not be given')
+  t.match(bound('d-{username}')({}), { allowed: false, reason: /no rule/ })
+  t.match(bound('{username}-*')({ clientId: 'ada-7' }), { allowed: true })
+  t.match(bound('{username}-*')({}), { allowed: false, reason: /does not let this user connect as "ada"/ })
+
+  const password = `$scrypt$ln=15,r=8,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`
+  const directory = t.testdir({ 'users.yaml': `users:\n  ada: { password: "${password}", clientId: "lab-*" }\n  bob: { password: "${password}" }\n` })
+  const users = bound('{username}', { users: `${directory}/users.yaml` })
+  t.match(users({ clientId: 'lab-1' }), { allowed: true }, 'the user file goes before')
+  t.match(users({ clientId: 'ada' }), { allowed: false, reason: /^clientId of this user in .*users\.yaml does not/ })
+  t.match(users({ clientId: 'ada', claims: {} }), { allowed: true }, 'but not for who shows a token')
+  t.match(users({ user: 'bob', clientId: 'lab-1' }), { allowed: false, reason: /^access\.clientId/ })
+  t.throws(() => bound('{username}', { users: `${directory}/none.yaml` })({}), { code: 'MBS_ERR_ACCESS_USERS' })
+})
