@@ -109,9 +109,13 @@ export function configurationPage (): string {
   ].join('\n')
 }
 
+/** The only list of sections that is not empty by default; a test holds that. */
+const LISTENERS = 'one `mqtt` listener on 127.0.0.1:1883'
+
 function defaultText (node: SchemaNode): string {
   if (node.computed !== undefined) return node.computed
-  if (node.items?.properties !== undefined && node.default !== undefined) return 'one `mqtt` listener on 127.0.0.1:1883'
+  // A section in which all is default would be shown as `{}`.
+  if (Array.isArray(node.default) && node.default.length > 0 && node.items?.properties !== undefined) return LISTENERS
   return node.default === undefined ? 'none' : `\`${scalar(node.default)}\``
 }
 

@@ -98,3 +98,14 @@ test('the page lists every setting with its environment name, once', async (t) =
     t.ok(columns === 7 || columns === 4, line)
   }
 })
+
+test('the page says of each list what it holds by default', async (t) => {
+  const defaults = new Map(configurationPage().split('\n').filter((line) => line.startsWith('| `'))
+    .map((line) => line.replaceAll('\\|', '').split('|').map((cell) => cell.trim())).map(([, path, , , value]) => [path, value]))
+  for (const { path, node } of listSettings()) {
+    if (!Array.isArray(node.default)) continue
+    if (path === 'listeners') t.equal(defaults.get('`listeners`'), 'one `mqtt` listener on 127.0.0.1:1883')
+    else t.equal(defaults.get(`\`${path}\``), `\`${JSON.stringify(node.default).replaceAll('"', '').replaceAll(',', ', ')}\``, path)
+  }
+  t.match(loadConfig({ env: {} }).config.listeners, [{ protocol: 'mqtt', host: '127.0.0.1', port: 1883 }])
+})
