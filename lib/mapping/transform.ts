@@ -3,6 +3,7 @@
  * (transformer.ts). Pure.
  */
 import jsonata from 'jsonata'
+import { unknownFunctionIn } from './transform-functions.ts'
 
 export interface Transform {
   readonly text: string
@@ -15,7 +16,8 @@ const VARIABLES = /\$(?:event|topic)\b/
 /** Reads an expression; a sentence about what is wrong with it, and where, if it is none. */
 export function parseTransform (text: string): Transform | string {
   try {
-    jsonata(text)
+    const unknown = unknownFunctionIn(jsonata(text).ast())
+    if (unknown !== undefined) return `there is no function $${unknown.name}, at character ${unknown.position}`
     return { text, usesVariables: VARIABLES.test(text) }
   } catch (error) {
     const { message, position } = error as { message?: string, position?: number }

@@ -52,3 +52,9 @@ test('a content type is a media type, or a text with placeholders', async (t) =>
   t.match(contentType('{property.x}'), [/^events\.rules\[0\]\.contentType: /])
   t.match(contentType('text/plain', { properties: { from: 'bag' } }), [/^events\.rules\[0\]\.properties\.from: a name of the topic/])
 })
+
+test('a transform that calls what there is not is a mistake', async (t) => {
+  const transform = (text: string) => mistakesIn({ settings: { events: { rules: [{ topic: 'a', transform: text }] } } })
+  t.match(transform('{ "a": $rond(b) }').get('events.rules[0].transform'), { allowed: 'a JSONata expression', hint: 'there is no function $rond, at character 12' })
+  t.equal(transform('{ "a": $round(b) }').size, 0)
+})
