@@ -62,10 +62,10 @@ export function checkEventRules ({ events, access }: DraftConfig, report: Report
     }
   }
   if (compiled.length < events.rules.length) return
-  const all = new EventRules([...compiled, ...compilePresets(events.presets)]).unreachable()
-  warnOfPresets(all, report)
+  const rules = new EventRules([...compiled, ...compilePresets(events.presets)])
+  warnOfPresets(rules, report)
   // That a preset is overridden is what it is for.
-  const unreachable = all.filter(({ rule }) => rule.preset === undefined)
+  const unreachable = rules.unreachable().filter(({ rule }) => rule.preset === undefined)
   for (const { rule, behind } of unreachable.slice(0, MAX_WARNINGS)) {
     report.warn(`events.rules[${rule.index}] (${rule.pattern.text}) never decides: ` +
       `events.rules[${behind.index}] (${behind.pattern.text}) comes before it and matches all its topics`)
@@ -82,20 +82,35 @@ function checkLifecycleSource ({ lifecycle }: DraftConfig['events'], report: Rep
 }
 
 /** A preset that stands before another one may leave it nothing; in the other order both have their topics. */
-function warnOfPresets (unreachable: ReturnType<EventRules['unreachable']>, report: Report): void {
-  const counts = new Map<string, { readonly preset: PresetName, readonly before: PresetName, rules: number }>()
-  for (const { rule, behind } of unreachable) {
-    if (rule.preset === undefined || behind.preset === undefined || rule.preset === behind.preset) continue
-    const key = `${behind.preset} ${rule.preset}`
-    const count = counts.get(key) ?? { preset: rule.preset, before: behind.preset, rules: 0 }
-    count.rules++
-    counts.set(key, count)
-  }
-  for (const { preset, before, rules } of counts.values()) {
-    const rest = compilePresets([preset]).length - rules
+function warnOfPresets (rules: EventRules, report: Report): void {
+  for (const { preset, before, count, total } of betweenPresets(rules.unreachable())) {
     report.warn(`events.presets: ${before} comes before ${preset} and matches all topics of ` +
-      `${rest === 0 ? 'all its rules' : `${rules} of its ${rules + rest} rules`}, which never decide; put it behind`)
+      `${count === total ? 'all its rules' : `${count} of its ${total} rules`}, which never decide; put it behind`)
   }
+  for (const { preset, before, count, total } of betweenPresets(rules.narrowed())) {
+    report.warn(`events.presets: ${before} comes before ${preset} and takes some topics of ` +
+      `${count === total ? 'all its rules' : `${count} of its ${total} rules`}; put it behind`)
+  }
+}
+
+/** How many rules of a preset, of all that it has, are behind rules of another one. */
+interface BehindPreset {
+  readonly preset: PresetName
+  readonly before: PresetName
+  count: number
+  readonly total: number
+}
+
+function betweenPresets (pairs: ReturnType<EventRules['narrowed']>): BehindPreset[] {
+  const counts = new Map<string, BehindPreset>()
+  for (const { rule: { preset }, behind: { preset: before } } of pairs) {
+    if (preset === undefined || before === undefined || preset === before) continue
+    const key = `${before} ${preset}`
+    const found = counts.get(key) ?? { preset, before, count: 0, total: compilePresets([preset]).length }
+    found.count++
+    counts.set(key, found)
+  }
+  return [...counts.values()]
 }
 
 type Permission = NonNullable<DraftConfig['access']['permissions']>[number]

@@ -14,7 +14,7 @@ import { compileDeviceEvents, type CompiledDeviceEvents, type DeviceEventRule } 
 import { compileFilter, type Filter } from './filter.ts'
 import { PRESETS } from './presets/presets.ts'
 import { RuleIndex } from './rule-index.ts'
-import { parseRulePattern, type Capture, type RulePattern } from './rule-pattern.ts'
+import { parseRulePattern, patternsOverlap, type Capture, type RulePattern } from './rule-pattern.ts'
 import { parseSchema, Schemas, type CompiledSchema } from './schema.ts'
 import { parseTemplate, type Template, type TemplateKind } from './template.ts'
 import { parseTransform, type Transform } from './transform.ts'
@@ -134,6 +134,26 @@ export class EventRules {
       return behindAt < at ? [{ rule, behind: this.#rules[behindAt] as CompiledRule }] : []
     })
   }
+
+  /**
+   * Rules of presets that do not get some of their topics, each with the rule of an earlier preset that takes them: one
+   * for any first level, where the rule is for one by name. Without those of which nothing is left.
+   */
+  narrowed (): ReadonlyArray<{ readonly rule: CompiledRule, readonly behind: CompiledRule }> {
+    const ofPresets = this.#rules.filter((rule, at) =>
+      rule.preset !== undefined && this.#index.findContaining(rule.pattern.levels) === at)
+    return ofPresets.flatMap((rule, at) => {
+      if (isOpen(rule)) return []
+      const behind = ofPresets.slice(0, at).find((earlier) =>
+        earlier.preset !== rule.preset && isOpen(earlier) && patternsOverlap(earlier.pattern, rule.pattern))
+      return behind === undefined ? [] : [{ rule, behind }]
+    })
+  }
+}
+
+/** Its first level can be any. */
+function isOpen ({ pattern: { levels: [first] } }: CompiledRule): boolean {
+  return first === '+' || first === '#'
 }
 
 /**

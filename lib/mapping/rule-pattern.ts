@@ -3,7 +3,7 @@
  * matches what `sites/+/+/telemetry` does and remembers the second level; `{rest...}` at the end is a `#` with a name,
  * `{?bag}` a property bag: a level that begins with `?`, with all behind it, or nothing at all. Pure.
  */
-import type { Levels } from '../topic-filter.ts'
+import { overlaps, type Levels } from '../topic-filter.ts'
 
 /** Where a named level stands in a topic. */
 export interface Capture {
@@ -79,4 +79,18 @@ function readLevel (
 export function capturedBy ({ level, tail }: Capture, topicLevels: readonly string[]): string | undefined {
   if (!tail) return topicLevels[level]
   return level < topicLevels.length ? topicLevels.slice(level).join('/') : undefined
+}
+
+/** True where some topic matches both. */
+export function patternsOverlap ({ levels: a }: RulePattern, { levels: b }: RulePattern): boolean {
+  return filtersOf(a, b).some((one) => filtersOf(b, a).some((other) => overlaps(one, other)))
+}
+
+/** The topic filters that a pattern stands for, as far as the other one can tell: with a property bag, and without. */
+function filtersOf (levels: Levels, other: Levels): readonly Levels[] {
+  const at = levels.length - 1
+  if (levels[at] !== PROPERTY_BAG) return [levels]
+  const level = other[at]
+  const bag = level !== undefined && level !== PROPERTY_BAG && level.startsWith('?') ? level : '?'
+  return [levels.slice(0, at), [...levels.slice(0, at), bag, '#']]
 }

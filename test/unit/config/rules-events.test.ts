@@ -20,6 +20,15 @@ test('a preset behind one that takes its topics is warned of; in the other order
   ])
 })
 
+test('a preset that takes some topics of one behind it is warned of; in the other order it is not', async (t) => {
+  const warnings = (...presets: string[]) => warningsOf({ events: { presets } })
+  t.same(warnings('drogue', 'zigbee2mqtt'), ['events.presets: drogue comes before zigbee2mqtt and takes some topics of 2 of its 22 rules; put it behind'])
+  t.same(warnings('drogue', 'hono'), ['events.presets: drogue comes before hono and takes some topics of 4 of its 20 rules; put it behind'])
+  t.same(warnings('zigbee2mqtt', 'hono', 'drogue'), [])
+  for (const free of ['aws-iot', 'azure-iot-hub', 'tasmota']) t.same(warnings('drogue', free), [], free)
+  t.same(warningsOf({ events: { presets: ['drogue', 'zigbee2mqtt'], rules: [{ topic: 'zigbee2mqtt/#' }] } }), [], 'what is taken before')
+})
+
 test('that a rule of the user stands before a preset is no mistake', async (t) => {
   t.same(warningsOf({ events: { presets: ['tasmota'], rules: [{ topic: 'tele/#', type: 'own' }] } }), [])
   t.match(warningsOf({ events: { presets: ['tasmota'], rules: [{ topic: 'tele/#' }, { topic: 'tele/+/LWT' }] } }), [/^events\.rules\[1\].*never decides: events\.rules\[0\]/])

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { capturedBy, parseRulePattern, type RulePattern } from '../../../lib/mapping/rule-pattern.ts'
+import { capturedBy, parseRulePattern, patternsOverlap, type RulePattern } from '../../../lib/mapping/rule-pattern.ts'
 
 test('a pattern is a topic filter with names', async (t) => {
   t.same(parseRulePattern('sites/{site}/+/telemetry'), {
@@ -34,4 +34,18 @@ test('a name stands for its level, or for all that is left', async (t) => {
   t.same(captured('a//'), ['', ''])
   const bag = (parseRulePattern('a/{?bag}') as RulePattern).captures[0]
   t.equal(bag === undefined ? bag : capturedBy(bag, ['a', '?x=1', 'y']), '?x=1/y', 'a slash that is not encoded belongs to it')
+})
+
+test('two patterns overlap where a topic matches both', async (t) => {
+  const pattern = (text: string) => parseRulePattern(text) as RulePattern
+  for (const [a, b, expected] of [
+    ['{channel}/{device}', 'zigbee2mqtt/{device...}', true], ['{a}', 'z/{rest...}', true], ['{a}', 'z/{b}', false],
+    ['{a}/{b}', '$aws/{c}', false], ['a/{b}/c', 'a/d/{e}', true], ['a/{b}/c', 'a/{b}/d', false],
+    ['t/{?bag}', '{a}', true], ['t/{?bag}', '{a}/{b}', true], ['t/{?bag}', '{a}/{b}/c/{d...}', true], ['t/{?bag}', 't/x', false],
+    ['t/{?bag}', 't/?x', true], ['t/{?bag}', 't/{?properties}', true], ['t/{?bag}', 't/{x}/{?bag}', true], ['t/{?bag}', 's/{?bag}', false],
+    ['t/{?bag}', 't/#', true]
+  ] as const) {
+    t.equal(patternsOverlap(pattern(a), pattern(b)), expected, `${a} ${b}`)
+    t.equal(patternsOverlap(pattern(b), pattern(a)), expected, `${b} ${a}`)
+  }
 })
