@@ -3,6 +3,7 @@ import { parseClientTemplate } from '../mapping/client-template.ts'
 import {
   compilePresets, compileRule, EventRules, reservedTopics, type CompiledRule, type PresetName
 } from '../mapping/event-rules.ts'
+import { neededFields } from '../mapping/filter.ts'
 import { Schemas } from '../mapping/schema.ts'
 import { levelsOf, overlaps, type Levels } from '../topic-filter.ts'
 import { describeFound, type Report } from './problem.ts'
@@ -62,6 +63,7 @@ export function checkEventRules ({ events, access }: DraftConfig, report: Report
     }
   }
   if (compiled.length < events.rules.length) return
+  warnOfFilters(events.rules, report)
   const rules = new EventRules([...compiled, ...compilePresets(events.presets)])
   warnOfPresets(rules, report)
   // That a preset is overridden is what it is for.
@@ -79,6 +81,22 @@ function checkLifecycleSource ({ lifecycle }: DraftConfig['events'], report: Rep
   const parsed = parseClientTemplate(lifecycle.source, 'uri')
   if (typeof parsed !== 'string') return
   report.add(path, { found: describeFound(lifecycle.source), allowed: 'a text with placeholders', hint: parsed })
+}
+
+/** What a filter leaves out is not held against the schema: it is gone without a word where a dead letter was meant. */
+function warnOfFilters (rules: DraftConfig['events']['rules'], report: Report): void {
+  const found = [...rules.entries()].flatMap(([index, { filter, schema }]) => {
+    if (filter === undefined || schema === undefined || schema.otherwise === 'drop') return []
+    const fields = neededFields(filter)
+    return fields.length === 0 ? [] : [{ index, fields, otherwise: schema.otherwise }]
+  })
+  for (const { index, fields, otherwise } of found.slice(0, MAX_WARNINGS)) {
+    const never = otherwise === 'refuse' ? 'refused' : 'a dead letter'
+    report.warn(`events.rules[${index}].filter leaves out what has no ${fields.join(', ')}, or one of another type, ` +
+      `before the schema sees it: that is dropped, and never ${never}. ` +
+      'Where the schema is to judge it, write the filter with `not` (docs/mapping.md, Filters)')
+  }
+  if (found.length > MAX_WARNINGS) report.warn(`${found.length - MAX_WARNINGS} more of events.rules have such a filter`)
 }
 
 /** A preset that stands before another one may leave it nothing; in the other order both have their topics. */

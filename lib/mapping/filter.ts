@@ -65,6 +65,42 @@ export function compileFilter (source: unknown, path: string): Filter | FilterPr
   }
 }
 
+/**
+ * The fields of the payload without which a list of filters is false, whatever the attributes of the event are. Of a
+ * filter that asks for both, nothing is said.
+ * @param filters without mistakes
+ */
+export function neededFields (filters: readonly unknown[]): string[] {
+  const needed = filters.flatMap(partsOf).filter((part) => {
+    const filter = namesIn(part).every(isField) ? compileFilter(part, '') : undefined
+    return typeof filter === 'function' && !filter(NOTHING)
+  })
+  return [...new Set(needed.flatMap(namesIn))]
+}
+
+/** Only fields are asked for. */
+const NOTHING: FilterInput = {
+  event: { id: '', source: '', type: '', time: '', extensions: {}, partitionKey: '', data: Buffer.alloc(0) },
+  json: () => ({})
+}
+
+/** Filters that all have to hold for this one to hold. */
+function partsOf (source: unknown): unknown[] {
+  if (!isObject(source)) return []
+  return Object.entries(source).flatMap(([dialect, given]) => {
+    if (dialect === 'all' && Array.isArray(given)) return given.flatMap(partsOf)
+    if (!COMPARISONS.has(dialect) || !isObject(given)) return [source]
+    return Object.entries(given).map(([name, wanted]) => ({ [dialect]: { [name]: wanted } }))
+  })
+}
+
+function namesIn (source: unknown): string[] {
+  if (Array.isArray(source)) return source.flatMap(namesIn)
+  if (!isObject(source)) return []
+  return Object.entries(source).flatMap(([dialect, given]) =>
+    COMPARISONS.has(dialect) && isObject(given) ? Object.keys(given) : namesIn(given))
+}
+
 function compileOne (source: unknown, place: Place): Filter | FilterProblem {
   if (place.depth > MAX_FILTER_DEPTH) return problem(place, `filters stand at most ${MAX_FILTER_DEPTH} deep`)
   if (!isObject(source)) return problem(place, `a filter is an object with one dialect of ${DIALECTS}`)

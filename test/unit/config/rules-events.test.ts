@@ -67,3 +67,23 @@ test('a transform that calls what there is not is a mistake', async (t) => {
   t.match(transform('{ "a": $rond(b) }').get('events.rules[0].transform'), { allowed: 'a JSONata expression', hint: 'there is no function $rond, at character 12' })
   t.equal(transform('{ "a": $round(b) }').size, 0)
 })
+
+test('a filter that keeps what is wrong from the schema is warned of', async (t) => {
+  const warnings = (filter: object[], otherwise = 'deadLetter') =>
+    warningsOf({ events: { rules: [{ topic: 'a', filter, schema: { inline: { required: ['x'] }, otherwise } }] } })
+  t.same(warnings([{ greaterThan: { 'data.x': 0 } }]), [
+    'events.rules[0].filter leaves out what has no data.x, or one of another type, before the schema sees it: that is dropped, ' +
+    'and never a dead letter. Where the schema is to judge it, write the filter with `not` (docs/mapping.md, Filters)'
+  ])
+  t.match(warnings([{ greaterThan: { 'data.x': 0 } }], 'refuse'), [/never refused/])
+  t.same(warnings([{ greaterThan: { 'data.x': 0 } }], 'drop'), [])
+  t.same(warnings([{ not: { lessThan: { 'data.x': 0 } } }, { exact: { type: 'a' } }]), [])
+  t.same(warningsOf({ events: { rules: [{ topic: 'a', filter: [{ greaterThan: { 'data.x': 0 } }] }] } }), [], 'without a schema it is just a filter')
+})
+
+test('many such filters are counted', async (t) => {
+  const rules = Array.from({ length: 22 }, (_, at) => ({ topic: `a/${at}`, filter: [{ exact: { 'data.x': 1 } }], schema: { inline: {} } }))
+  const warnings = warningsOf({ events: { rules } })
+  t.equal(warnings.length, 21)
+  t.match(warnings.at(-1), /^2 more of events\.rules/)
+})

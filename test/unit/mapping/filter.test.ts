@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { compileFilter, MAX_FILTER_DEPTH, MAX_FILTER_NODES, type Filter } from '../../../lib/mapping/filter.ts'
+import { compileFilter, MAX_FILTER_DEPTH, MAX_FILTER_NODES, neededFields, type Filter } from '../../../lib/mapping/filter.ts'
 import type { Event } from '../../../lib/message.ts'
 import { event } from '../../support/http-sink-events.ts'
 
@@ -321,4 +321,20 @@ test('later changes of what was handed in change no filter', async (t) => {
   source.any[0]!.exact.type = 'other'
   source.any.length = 0
   t.equal(filter({ event: PUSH, json: () => undefined }), true)
+})
+
+test('fields without which a filter is false are found, where only they decide', async (t) => {
+  for (const [filters, fields] of [
+    [[{ greaterThan: { 'data.x': 0 } }], ['data.x']],
+    [[{ exact: { type: 'a' } }, { lessThan: { 'data.x': 0 } }, { exact: { 'data.x': 1 } }], ['data.x']],
+    [[{ exact: { type: 'a', 'data.x': 1, 'data.y': 2 } }], ['data.x', 'data.y']],
+    [[{ all: [{ exact: { type: 'a' } }, { all: [{ prefix: { 'data[0]': 'a' } }] }] }], ['data[0]']],
+    [[{ any: [{ exact: { 'data.x': 1 } }, { exact: { 'data.y': 1 } }] }], ['data.x', 'data.y']],
+    [[{ any: [{ exact: { type: 'a' } }, { exact: { 'data.y': 1 } }] }], []],
+    [[{ any: [{ not: { exact: { 'data.x': 1 } } }, { exact: { 'data.y': 1 } }] }], []],
+    [[{ not: { lessThan: { 'data.x': 0 } } }], []],
+    [[{ not: { not: { exact: { 'data.x': 0 } } } }], ['data.x']],
+    [[{ exact: { datax: '1' } }], []],
+    [[], []]
+  ] as Array<[object[], string[]]>) t.same(neededFields(filters), fields, JSON.stringify(filters))
 })
