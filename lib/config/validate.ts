@@ -13,7 +13,7 @@ let check: ValidateFunction | undefined
 
 /** Completes and converts `values` in place; what cannot be used is noted in `report` and left as it is. */
 export function validate (values: Record<string, unknown>, report: Report): void {
-  dropEmptySections(values, schemaRoot)
+  dropEmptySections(values, schemaRoot, report)
   // Compiled once: that takes a hundred times as long as to validate.
   check ??= createAjv().compile(inputSchema(schemaRoot))
   if (check(values)) return
@@ -75,16 +75,35 @@ function replace (
   return true
 }
 
-/** `sink:` with everything below it commented out is an empty section, and not a mistake. */
-function dropEmptySections (values: Record<string, unknown>, node: SchemaNode): void {
+/**
+ * `sink:` with everything below it commented out is an empty section, and not a mistake. One that is there only when it
+ * is given is not there then, and whoever wrote its name may have meant something by it.
+ */
+function dropEmptySections (
+  values: Record<string, unknown>, node: SchemaNode, report: Report, path: Path = []
+): void {
   for (const [key, child] of Object.entries(node.properties ?? {})) {
     const value = Object.hasOwn(values, key) ? values[key] : undefined
-    if (value === null && child.type === 'object') delete values[key]
-    else if (isSection(value)) dropEmptySections(value, child)
-    else if (Array.isArray(value) && child.items !== undefined) {
-      for (const item of value) if (isSection(item)) dropEmptySections(item, child.items)
+    const here = [...path, key]
+    if (value === null && child.type === 'object') {
+      delete values[key]
+      if (child.default === undefined) report.warn(emptyWarning(here, child))
+    } else if (isSection(value)) {
+      dropEmptySections(value, child, report, here)
+    } else if (Array.isArray(value) && child.items !== undefined) {
+      for (const [at, item] of value.entries()) {
+        if (isSection(item)) dropEmptySections(item, child.items, report, [...here, at])
+      }
     }
   }
+}
+
+function emptyWarning (path: Path, node: SchemaNode): string {
+  const needed = inputSchema(node).required ?? []
+  const remedy = needed.length === 0
+    ? `write \`${path.at(-1)}: {}\` to have it`
+    : `it needs ${needed.join(' and ')}`
+  return `${formatPath(path)} is empty and has no effect: ${remedy}, or leave it out`
 }
 
 function isSection (value: unknown): value is Record<string, unknown> {

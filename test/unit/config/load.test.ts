@@ -212,6 +212,17 @@ test('a section with nothing in it is an empty section; a setting with nothing i
   t.strictSame([...mistakes.values()].map(({ path, found }) => [path, found]), [['sink.url', 'null']])
 })
 
+test('a section that is there only when it is given, and is empty, is warned about: it is not there', async (t) => {
+  const warnings = (settings: object) => loadConfig({ env: {}, settings }).warnings
+  t.strictSame(warnings({ events: { lifecycle: null } }), [
+    'events.lifecycle is empty and has no effect: write `lifecycle: {}` to have it, or leave it out'
+  ])
+  t.strictSame(warnings({ listeners: [{}, { port: 1, tls: null }] }), [
+    'listeners[1].tls is empty and has no effect: it needs cert and key, or leave it out'
+  ])
+  t.strictSame(warnings({ events: { lifecycle: {} }, sink: null, limits: null }), [], 'what is there by itself can be empty')
+})
+
 test('a file that cannot be read says which and why', async (t) => {
   const missing = `${t.testdir()}/none.yaml`
   t.throws(() => loadConfig({ env: {}, file: missing }), { code: 'MBS_ERR_CONFIG_FILE', message: new RegExp(missing), exitCode: 78 })
