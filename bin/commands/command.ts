@@ -19,9 +19,16 @@ export const parse: <T extends ParseArgsConfig>(argv: readonly string[], config:
     try {
       return parseArgs({ ...config, args: [...argv] }) as ReturnType<typeof parseArgs<typeof config>>
     } catch (error) {
-      throw createError('MBS_ERR_CLI_USAGE', { reason: reasonOf(error).split('. ')[0] ?? '' }, error)
+      const reason = reasonOf(error).split('. ')[0] ?? ''
+      throw createError('MBS_ERR_CLI_USAGE', { reason: reason + optionsFor(error, Object.keys(config.options ?? {})) }, error)
     }
   }
+
+/** The options that there are, where the error is one that there is not. */
+function optionsFor (error: unknown, options: readonly string[]): string {
+  if ((error as { code?: unknown }).code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION' || options.length === 0) return ''
+  return `; there are ${options.map((name) => `--${name}`).join(', ')}`
+}
 
 /** A port number from an option. @throws MBS_ERR_CLI_USAGE */
 export function port (text: string): number {

@@ -85,7 +85,7 @@ function textOf ({ rule, outcome }: EventPreview): string {
     }
     case 'event': {
       const { event, requests } = outcome
-      return `Rule: ${decides}\n${eventText(event)}\n${requests.map(requestText).join('')}`
+      return `Rule: ${decides}\n${eventText(event)}\n${requests.map((request) => requestText(request, requests.length > 1)).join('')}`
     }
   }
 }
@@ -95,8 +95,8 @@ function eventText ({ data, partitionKey, handling, ...attributes }: Event): str
   return `Event: ${JSON.stringify(attributes, null, 2)}\nOrdered with: ${JSON.stringify(partitionKey)}`
 }
 
-function requestText ({ sink, destination, request }: RequestPreview): string {
-  const title = sink === 'default' ? 'Request' : `Request to ${sink}`
+function requestText ({ sink, destination, request }: RequestPreview, isOneOfSeveral: boolean): string {
+  const title = isOneOfSeveral || sink !== 'default' ? `Request to ${sink}` : 'Request'
   if (request === undefined) return `${title}: none, for the filter of the sink does not hold\n`
   const { headers, body } = request
   const lines = [`${title}: POST ${destination ?? 'to the sink'}`]

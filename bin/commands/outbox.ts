@@ -78,10 +78,18 @@ async function forLetters (
     return Number(text)
   })
   const named = wanted === undefined ? undefined : new Set(wanted)
+  // Asked before: afterwards they are gone.
+  const missing = new Set(named)
+  if (named !== undefined) await readDeadLetters(config, ({ stored }) => { missing.delete(stored.sequence) })
   const { done: count, left } = await act(config, named)
-  process.stdout.write(`${count} ${done}\n`)
-  if (left > 0) process.stdout.write(`${left} left that the mapping set aside: --sequence puts them back, as they are\n`)
-  return named !== undefined && count < named.size ? 1 : 0
+  process.stdout.write(`${count} ${done}
+`)
+  if (left > 0) process.stdout.write(`${left} left that the mapping set aside: --sequence puts them back, as they are
+`)
+  if (missing.size === 0) return 0
+  process.stderr.write(`there is no dead letter ${[...missing].join(', ')}: outbox dead-letters lists those that there are
+`)
+  return 1
 }
 
 function describe (letter: DeadLetter): object {

@@ -127,7 +127,8 @@ const INTRODUCTION = `# Configuration
 
 Generated from \`lib/config/schema.ts\` by \`npm run generate\`; do not edit. \`config/default.yaml\` shows the same as a file,
 \`config/schema.json\` is the JSON Schema (also: \`mqtt-broker-source schema\`), and \`mqtt-broker-source check --config FILE\`
-says everything that is wrong with a file at once, with the line of each mistake.
+says everything that is wrong with a file at once, with the line of each mistake. \`mqtt-broker-source\` stands for
+\`node dist/bin/mqtt-broker-source.js\` in a clone, and for \`npx mqtt-broker-source\` where the package is installed.
 
 ## How it works
 

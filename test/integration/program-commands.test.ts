@@ -52,6 +52,12 @@ test('check answers who may do what, and by which rule', async (t) => {
   t.match(usage, { code: 78, stderr: /^MBS_ERR_CLI_USAGE/ })
 })
 
+test('an option that there is not is told with those that there are', async (t) => {
+  const program = spawnProgram(t, ['--sinc', 'http://127.0.0.1/'])
+  t.equal((await program.exited).code, 78)
+  t.match(program.stderr, /^MBS_ERR_CLI_USAGE: .*Unknown option '--sinc'; there are --config, --sink, --port\.\n/)
+})
+
 test('schema prints the schema that is in config/schema.json', async (t) => {
   const program = spawnProgram(t, ['schema'])
   t.equal((await program.exited).code, 0)
@@ -101,7 +107,9 @@ test('outbox shows what waits and what died, and puts dead letters back', async 
   const letter = JSON.parse(listed.stdout) as { sequence: number, event: { data_base64: string } }
   t.match(letter, { sequence: 2, reason: 'answer', code: 400, attempts: 1, answer: 'not like this', destination: sink.url })
   t.equal(Buffer.from(letter.event.data_base64, 'base64').toString(), 'bad')
-  t.match(await outbox('requeue', '--sequence', '7'), { code: 1, stdout: '0 put back\n' }, 'there is none of that number')
+  t.match(await outbox('requeue', '--sequence', '7', '--sequence', '99'), {
+    code: 1, stdout: '0 put back\n', stderr: 'there is no dead letter 7, 99: outbox dead-letters lists those that there are\n'
+  })
   t.match(await outbox('requeue'), { code: 0, stdout: '1 put back\n' })
   t.match((await outbox('status')).stdout, /\nwaiting {7}1, the oldest since \d{4}-/)
   t.equal((await outbox('requeue', '--sequence', 'x')).code, 78)
