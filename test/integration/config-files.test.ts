@@ -69,6 +69,8 @@ test('presets.yaml: all presets in an order in which each has its topics, and pe
   const may = (topic: string) => checkPermission(config, { user: 'd', action: 'publish', topic }).allowed
   t.ok(may('$aws/things/d/shadow/update') && may('devices/d/messages/events/$.mid=1') && may('$iothub/twin/GET/?$rid=1'))
   t.notOk(may('$aws/things/other/shadow/update') || may('devices/other/messages/events/') || may('$iothub/twin/res/200'))
+  t.ok(may('tele/tasmota_d/LWT') && may('cmnd/tasmota_d/POWER'))
+  t.notOk(may('tele/tasmota_e/LWT') || may('cmnd/tasmotas/POWER'))
 })
 
 test('knative.yaml: ready without K_SINK, and delivering with it', async (t) => {
