@@ -84,8 +84,10 @@ async function forLetters (
   const { done: count, left } = await act(config, named)
   process.stdout.write(`${count} ${done}
 `)
-  if (left > 0) process.stdout.write(`${left} left that the mapping set aside: --sequence puts them back, as they are
+  if (left > 0) {
+    process.stdout.write(`${left} left that the mapping set aside: --sequence puts them back, as they are
 `)
+  }
   if (missing.size === 0) return 0
   process.stderr.write(`there is no dead letter ${[...missing].join(', ')}: outbox dead-letters lists those that there are
 `)
