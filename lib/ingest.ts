@@ -25,9 +25,7 @@ export type { IngestOutcome }
 export interface IngestOptions {
   /** Makes the event of a publish, or says why it has none, or why it is refused. @param id the event's id */
   readonly map: (publish: Publish, id: string) => Mapped | Promise<Mapped>
-  readonly outbox: Pick<Outbox, 'append'>
-  /** False while the outbox is full or fails: nothing is answered before it is stored then. */
-  readonly isReady: () => boolean
+  readonly outbox: Pick<Outbox, 'append' | 'hasRoomFor'>
   /** Resolves when every sink is done with a stored event. */
   readonly settled: (sequence: number) => Promise<void>
   /** Told of events that are stored and set aside. */
@@ -101,9 +99,10 @@ class PublishPath implements Ingest {
         if (receipt !== undefined) this.#retransmissions.answered(receipt)
       }
     })
-    const { isReady, settled } = options
+    const { outbox, settled } = options
     const store = (event: Event, receipt: RememberedReceipt): Promise<number> => this.#store(event, receipt)
-    this.#acks = new Acks({ store, isReady, settled, telemetry, now })
+    const hasRoomFor = (event: Event): boolean => outbox.hasRoomFor(event)
+    this.#acks = new Acks({ store, hasRoomFor, settled, telemetry, now })
   }
 
   get open (): number {

@@ -176,7 +176,6 @@ export class Source {
       this.#ingest = createIngest({
         map: this.#mapper.map,
         outbox: this.#outbox,
-        isReady: () => this.#outbox.stats().status === 'ready',
         settled: (sequence) => this.#deliveries?.settled(sequence) ?? NEVER,
         setAside: (sequence, event) => { this.#deliveries?.setAside(sequence, event) },
         receipts,

@@ -20,8 +20,8 @@ const MAX_UNDELIVERED = 65_536
 export interface AcksOptions {
   /** Starts the append of an event. */
   readonly store: (event: Event, receipt: RememberedReceipt) => Promise<number>
-  /** False while the outbox is full or fails: nothing is answered before it is stored then. */
-  readonly isReady: () => boolean
+  /** False where the outbox may have to refuse an event: then it is not answered before it is stored. */
+  readonly hasRoomFor: (event: Event) => boolean
   /** Resolves when every sink is done with a stored event. */
   readonly settled: (sequence: number) => Promise<void>
   readonly telemetry: Pick<Telemetry, 'publishStored' | 'publishLost'>
@@ -75,10 +75,12 @@ export class Acks {
 
   /** Stores an event. Undefined: its publish is answered now; otherwise when this resolves. */
   received (event: Event, receipt: RememberedReceipt): Promise<number> | undefined {
-    const { store, isReady, telemetry, now } = this.#options
+    const { store, hasRoomFor, telemetry, now } = this.#options
     const bytes = OVERHEAD_BYTES + event.data.length
+    // Asked before it waits there itself.
+    const isEarly = this.#earlyBytes + bytes <= MAX_EARLY_BYTES && hasRoomFor(event)
     const stored = store(event, receipt)
-    if (!isReady() || this.#earlyBytes + bytes > MAX_EARLY_BYTES) return stored
+    if (!isEarly) return stored
     const startedAt = now()
     this.#earlyBytes += bytes
     const settled = stored.then(

@@ -7,6 +7,7 @@ import { createError, type MbsError } from '../errors.ts'
 import type { Event } from '../message.ts'
 import { Fifo } from './fifo.ts'
 import type { Receipt } from './outbox.ts'
+import { storedBound } from './record.ts'
 
 /** One call of append, until it is settled. */
 export class Append {
@@ -15,6 +16,8 @@ export class Append {
   stored: Event
   readonly receipt: Receipt | undefined
   readonly storedAt = Date.now()
+  /** Not less than it will take of the outbox. */
+  readonly bound: number
   readonly ticket: number
   readonly resolve: (sequence: number) => void
   readonly reject: (error: MbsError) => void
@@ -27,6 +30,7 @@ export class Append {
   ) {
     this.event = event
     this.stored = event
+    this.bound = storedBound(event)
     this.receipt = receipt
     this.ticket = ticket
     this.resolve = resolve
@@ -46,6 +50,7 @@ export interface AppendQueueOptions {
 export class AppendQueue {
   readonly #options: AppendQueueOptions
   readonly #appends = new Fifo<Append>()
+  #bound = 0
   #holding = false
   #timer: NodeJS.Timeout | undefined
 
@@ -62,7 +67,13 @@ export class AppendQueue {
     return this.#holding ? this.#appends.size : 0
   }
 
+  /** Not less than all of them will take of the outbox. */
+  get bound (): number {
+    return this.#bound
+  }
+
   push (append: Append): void {
+    this.#bound += append.bound
     if (this.#holding) this.#mark(append, performance.now())
     this.#appends.push(append)
   }
@@ -72,7 +83,9 @@ export class AppendQueue {
   }
 
   shift (): Append | undefined {
-    return this.#appends.shift()
+    const append = this.#appends.shift()
+    this.#bound -= append?.bound ?? 0
+    return append
   }
 
   /** There is no room for the one at the front: all wait from now on. */
@@ -95,7 +108,7 @@ export class AppendQueue {
   /** Rejects all of them. */
   rejectAll (error: () => MbsError): void {
     this.release()
-    for (let front = this.#appends.shift(); front !== undefined; front = this.#appends.shift()) front.reject(error())
+    for (let front = this.shift(); front !== undefined; front = this.shift()) front.reject(error())
   }
 
   #mark (append: Append, now: number): void {
@@ -119,7 +132,7 @@ export class AppendQueue {
     for (;;) {
       const front = this.#appends.peek()
       if (front === undefined || front.heldSince > since) break
-      this.#appends.shift()
+      this.shift()
       front.reject(createError('MBS_ERR_OUTBOX_FULL', { maxBytes }))
     }
     this.#arm()

@@ -16,6 +16,7 @@ import { blockKey, letterKey, MARKS_KEY, type ReceiptsKey } from './keys.ts'
 import { encodeMarks, type LogState, type StateChange } from './log-state.ts'
 import { MAPPING, type Receipt } from './outbox.ts'
 import { encodeReceipts, type ReceiptLog } from './receipt-log.ts'
+import { storedBound } from './record.ts'
 import type { Sequences } from './sequences.ts'
 
 /** Something to write that is not an append: a cursor, a trim, a dead letter. */
@@ -48,6 +49,12 @@ const NO_BLOCK = { bytes: 0, sizes: [], receipts: undefined, letters: undefined 
 
 /** Events that are set aside at once may fill so much of the outbox; otherwise one device could stop all others. */
 const ASIDE_SHARE = 1 / 4
+
+/**
+ * So much of the outbox stays free of what is sure of its room: dead letters of sinks take room without waiting in the
+ * queue. Nothing else comes before what is in it.
+ */
+const FREE_SHARE = 1 / 8
 
 /** The events of a block that has become durable. */
 export interface CommittedBlock {
@@ -86,6 +93,7 @@ export class Committer {
   #refusal: (() => MbsError) | undefined
   #writes: PendingWrite[] = []
   #inFlight: readonly Append[] = []
+  #inFlightBound = 0
   #running: Promise<void> | undefined
   #full = false
   #tickets = 0
@@ -107,6 +115,15 @@ export class Committer {
   /** True while appends have to wait for room. */
   get full (): boolean {
     return this.#full
+  }
+
+  /** True where an event, appended now, finds room behind all that waits; see `Outbox.hasRoomFor`. */
+  hasRoomFor (event: Event): boolean {
+    // An event that is set aside becomes a letter as well, and the letters have a bound of their own.
+    if (this.#refusal !== undefined || this.#full || event.handling?.aside !== undefined) return false
+    const { maxBytes } = this.#options
+    const waiting = this.#inFlightBound + this.#queue.bound
+    return this.#state.bytes + waiting + storedBound(event) <= (1 - FREE_SHARE) * maxBytes
   }
 
   /** Why nothing is written at the moment; undefined while it is. */
@@ -205,6 +222,7 @@ export class Committer {
   #takeAppends (): Append[] {
     const taken: Append[] = []
     this.#inFlight = taken
+    this.#inFlightBound = 0
     const room = this.#options.maxBytes - this.#state.bytes
     let fits = true
     for (let append = this.#queue.peek(); append !== undefined; append = this.#queue.peek()) {
@@ -220,6 +238,7 @@ export class Committer {
       }
       this.#options.sequences?.take(this.#state.next + taken.length)
       taken.push(append)
+      this.#inFlightBound += append.bound
       this.#queue.shift()
     }
     this.#noteRoom(fits)
@@ -315,6 +334,7 @@ export class Committer {
     for (const [index, append] of appends.entries()) append.resolve(first + index)
     for (const write of writes) write.resolve()
     this.#inFlight = []
+    this.#inFlightBound = 0
     this.#settled()
   }
 
@@ -327,6 +347,7 @@ export class Committer {
     this.#database = undefined
     this.#full = false
     this.#inFlight = []
+    this.#inFlightBound = 0
     for (const append of commit.appends) append.reject(error)
     for (const write of commit.writes) write.reject(error)
     this.#queue.rejectAll(refusal)

@@ -259,6 +259,10 @@ export class LogOutbox implements Outbox {
     return this.#committer.append(event, receipt)
   }
 
+  hasRoomFor (event: Event): boolean {
+    return this.#status() === 'ready' && this.#committer.hasRoomFor(event)
+  }
+
   #committed ({ first, events, sizes, bytes }: CommittedBlock): void {
     this.#tail.push(first, events, sizes, bytes)
     this.#waiters.advance(this.#state.next)

@@ -88,6 +88,12 @@ export interface Outbox {
    */
   append (event: Event, receipt?: Receipt): Promise<number>
 
+  /**
+   * True where an event that is appended now finds room, whatever comes behind it: all that waits is reckoned with, on
+   * the safe side. Then only a crash or a disk that fails keeps it from being stored.
+   */
+  hasRoomFor (event: Event): boolean
+
   /** Resolves when every append called before has been settled, well or badly. Never rejects. */
   settled (): Promise<void>
 

@@ -318,6 +318,46 @@ export function outboxContract (name: string, create: OutboxFactory): void {
     t.match(outbox.stats(), { status: 'ready', held: 0 })
   })
 
+  for (const [what, overrides] of [
+    ['small ones', { data: Buffer.alloc(1) }],
+    ['large ones', { data: Buffer.alloc(30_000) }],
+    ['texts of three bytes a letter', { subject: '\u20ac'.repeat(500), data: Buffer.alloc(0) }],
+    ['extensions', { extensions: { a: '"\\'.repeat(400), b: '\u20ac'.repeat(200), c: -1234567890, d: false } }],
+    ['what says how they are handled', { handling: { ack: 'received', supersede: '\u0001'.repeat(300), expiresAt: 1e12 } }]
+  ] as const) {
+    void test(`${name}: an event for which there is room is stored, whatever waits and comes behind it: ${what}`, async (t) => {
+      const outbox = await opened(t, {
+        maxBytes: 200_000, holdTimeoutMs: 20, sequences: { limit: 10_000, unsavedEvents: 100 }
+      })
+      const promised: Array<Promise<number>> = []
+      const event = (number: number) => eventOf(number, { source: `/devices/${number}`, ...overrides })
+      // Others are in front of them, one of which is set aside and takes room twice.
+      const front = [
+        outbox.append(event(0)),
+        outbox.append(event(1)),
+        outbox.append(eventOf(2, { data: Buffer.alloc(8000), handling: { aside: { reason: 'missing', detail: 'x' } } }))
+      ]
+      // Some of what waits is being written already.
+      await new Promise(setImmediate)
+      for (let number = 3; outbox.hasRoomFor(event(number)); number++) {
+        promised.push(outbox.append(event(number)))
+        if (number > 5000) throw new Error('it promises room without end')
+      }
+      t.ok(promised.length > 0)
+      const rest = Array.from({ length: 2000 }, (_, index) => outbox.append(event(9000 + index)))
+      const outcomes = Promise.allSettled(rest)
+      await Promise.all([...front, ...promised])
+      t.ok((await outcomes).some(({ status }) => status === 'rejected'), 'there was none for all of the others')
+      t.notOk(outbox.hasRoomFor(event(1)), 'full')
+      await outbox.trim(outbox.stats().nextSequence)
+      t.ok(outbox.hasRoomFor(event(1)), 'and room again')
+      t.notOk(outbox.hasRoomFor(eventOf(1, { data: Buffer.alloc(200_000) })), 'but not for what never fits')
+      t.notOk(outbox.hasRoomFor(eventOf(1, { handling: { aside: { reason: 'missing', detail: 'x' } } })), 'nor surely for a letter')
+      await outbox.close()
+      t.notOk(outbox.hasRoomFor(event(1)), 'closed')
+    })
+  }
+
   void test(`${name}: rejects an append that has waited for room too long with MBS_ERR_OUTBOX_FULL`, async (t) => {
     const outbox = await opened(t, { maxBytes: 1200, holdTimeoutMs: 20 })
     const data = Buffer.alloc(900)

@@ -17,6 +17,8 @@ export class ScriptedOutbox {
   auto = true
   /** While set, appends fail with it. */
   failure: Error | undefined
+  /** What it says of the room for an event. */
+  hasRoom = true
   /** The most that were under way at a time. */
   maxOpen = 0
   #waiting: Append[] = []
@@ -32,6 +34,10 @@ export class ScriptedOutbox {
       else if (this.auto) setImmediate(() => { if (this.auto) this.release() })
       for (const { count, resolve } of this.#watchers) if (this.appends.length >= count) resolve()
     })
+  }
+
+  hasRoomFor (): boolean {
+    return this.hasRoom
   }
 
   /** Appends that wait for the test. */

@@ -70,7 +70,6 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
   const ingest = createIngest({
     map: toEvent,
     outbox,
-    isReady: () => true,
     settled: async () => {},
     setAside: () => {},
     receipts: [],

@@ -19,7 +19,6 @@ function create (options: Partial<IngestOptions> = {}) {
   const ingest = createIngest({
     map: toEvent,
     outbox,
-    isReady: () => true,
     settled: async () => {},
     setAside: () => {},
     receipts: [],
@@ -77,8 +76,8 @@ test('says refused with the error of the outbox', async (t) => {
 })
 
 test('whatever the outbox throws is a refusal with a code', async (t) => {
-  const rejecting = create({ outbox: { append: async () => { throw new Error('odd') } } })
-  const throwing = create({ outbox: { append: () => { throw new Error('odd') } } })
+  const rejecting = create({ outbox: { hasRoomFor: () => true, append: async () => { throw new Error('odd') } } })
+  const throwing = create({ outbox: { hasRoomFor: () => true, append: () => { throw new Error('odd') } } })
   for (const { ingest } of [rejecting, throwing]) {
     const outcome = await ingest.publish(publishOf())
     t.match(outcome, { kind: 'refused', error: { code: 'MBS_ERR_INGEST_APPEND', cause: { message: 'odd' } } })
@@ -461,18 +460,18 @@ test('ack: received is answered at once, in its turn, and its event stored all t
   t.equal(outbox.stored.length, 3)
 })
 
-test('ack: received waits like others while the outbox is not ready, or much is not stored yet', async (t) => {
-  let ready = false
-  const { ingest, outbox } = create({ map: handledAs({ ack: 'received' }), isReady: () => ready })
+test('ack: received waits like others where the outbox may have no room for it, or much is not stored yet', async (t) => {
+  const { ingest, outbox } = create({ map: handledAs({ ack: 'received' }) })
+  outbox.hasRoom = false
   let outcomes = 0
   const publish = (messageId: number, bytes: number) => {
     void ingest.publish(publishOf({ messageId, payload: Buffer.alloc(bytes) })).then(() => { outcomes++ })
   }
   publish(1, 1)
   await new Promise(setImmediate)
-  t.equal(outcomes, 0, 'not ready')
+  t.equal(outcomes, 0, 'no room')
   outbox.release()
-  ready = true
+  outbox.hasRoom = true
   for (let messageId = 2; messageId <= 12; messageId++) publish(messageId, 1024 * 1024)
   await until(() => outcomes === 8)
   await new Promise(setImmediate)
@@ -579,7 +578,7 @@ test('events for which publishes wait until they are delivered are bounded, and 
   let stored = 0
   const acks = new Acks({
     store: async () => ++stored,
-    isReady: () => true,
+    hasRoomFor: () => true,
     settled: () => new Promise((resolve) => { settles.push(resolve) }),
     telemetry,
     now: () => 0,
