@@ -15,11 +15,19 @@ export const CONTEXT_ATTRIBUTES: ReadonlySet<string> = new Set([
 /** Members of the JSON format that are no attributes, and names that older versions gave a meaning. */
 const RESERVED_NAMES: ReadonlySet<string> = new Set(['data', 'database64', 'datacontentencoding', 'schemaurl'])
 
+/**
+ * Legal names that are members of the class `CloudEvent` of the JavaScript SDK: it makes a property of each extension,
+ * and throws where one of these is called then, at the sink for the whole batch. Devices cannot choose them.
+ */
+export const SDK_MEMBERS: ReadonlySet<string> = new Set(['constructor', 'emit', 'validate'])
+
 const NAME = /^[a-z0-9]{1,20}$/
 
 /** Control characters, lone surrogates and noncharacters: what a String must not contain [CE 3.1 String]. */
 const ILLEGAL = /[\p{Cc}\p{Cs}\p{NChar}]/u
 const EVERY_ILLEGAL = /[\p{Cc}\p{Cs}\p{NChar}]/gu
+/** Why a text with one of these is no legal value, in words. */
+export const NO_STRING = 'it contains a control character or another that is not allowed'
 const PRINTABLE_ASCII = /^[ -~]*$/
 
 const MIN_INTEGER = -(2 ** 31)
@@ -32,6 +40,11 @@ const MAX_INTEGER = 2 ** 31 - 1
 export function toAttributeString (text: string): string {
   if (PRINTABLE_ASCII.test(text)) return text
   return percentEncode(text, EVERY_ILLEGAL)
+}
+
+/** True for a legal CloudEvents String. */
+export function isAttributeString (text: string): boolean {
+  return PRINTABLE_ASCII.test(text) || !ILLEGAL.test(text)
 }
 
 /** An extension's value in the canonical string form of its type [CE 3.1]. */
@@ -53,7 +66,7 @@ export function extensionProblem (name: string, value: unknown): string | undefi
     return isInteger ? undefined : 'a number has to be a 32-bit integer'
   }
   if (typeof value !== 'string') return 'a value is a string, a boolean or an integer'
-  return ILLEGAL.test(value) ? 'it contains a control character or another that is not allowed' : undefined
+  return isAttributeString(value) ? undefined : NO_STRING
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * HTTP message -> CloudEvents, for what others send to us [CE-HTTP 3]. The SDK validates the attributes; headers and
+ * HTTP message -> CloudEvents, for what others send to us [CE-HTTP 3]. The SDK validates the URIs; headers and
  * body are read here, because the SDK's reader changes what it reads: it parses JSON data (74.12 becomes a string, 1.0
  * becomes 1), drops data that is 0, false or "", replaces a time that is none by the current one and a missing id by a
  * new one, knows two spellings of a content type, and takes an unknown specversion for valid. Pure.
@@ -8,10 +8,11 @@ import { isUtf8 } from 'node:buffer'
 import { CloudEvent } from 'cloudevents'
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
 import type { ExtensionValue } from '../message.ts'
-import { CONTEXT_ATTRIBUTES, extensionProblem } from './attributes.ts'
+import { CONTEXT_ATTRIBUTES, extensionProblem, isAttributeString, NO_STRING } from './attributes.ts'
 import { jsonElements, jsonMembers, jsonText } from './json-text.ts'
-import { contentKind, isUnicode, mediaType } from './media-type.ts'
+import { contentKind, isMediaType, isUnicode, mediaType } from './media-type.ts'
 import { decodeHeaderUri, decodeHeaderValue } from './percent.ts'
+import { parseTimestamp } from './timestamp.ts'
 
 /** A CloudEvent that was received. */
 export interface DecodedEvent {
@@ -121,7 +122,8 @@ function validated (attributes: ReadonlyMap<string, ExtensionValue>, data: Buffe
   const extensions: Record<string, ExtensionValue> = {}
   for (const [name, value] of attributes) {
     if (CONTEXT_ATTRIBUTES.has(name)) {
-      if (typeof value !== 'string') throw invalid(`${name} is not a string`)
+      const problem = contextProblem(name, value)
+      if (problem !== undefined) throw invalid(problem)
       if (name !== 'specversion') context[name] = value
     } else {
       const problem = extensionProblem(name, value)
@@ -129,9 +131,19 @@ function validated (attributes: ReadonlyMap<string, ExtensionValue>, data: Buffe
       extensions[name] = value
     }
   }
+  // Without the extensions, which it would make its own members: `validate` is a legal name.
   // eslint-disable-next-line no-new -- the constructor validates, and its object is not used: see the top
-  new CloudEvent({ specversion, ...context, ...extensions } as ConstructorParameters<typeof CloudEvent>[0], true)
+  new CloudEvent({ specversion, ...context } as ConstructorParameters<typeof CloudEvent>[0], true)
   return { ...context as unknown as Omit<DecodedEvent, 'extensions' | 'data'>, extensions, data }
+}
+
+/** What is wrong with a context attribute, as far as the SDK does not find out, in words. */
+function contextProblem (name: string, value: ExtensionValue): string | undefined {
+  if (typeof value !== 'string') return `${name} is not a string`
+  if (!isAttributeString(value)) return `${name}: ${NO_STRING}`
+  if (name === 'time' && parseTimestamp(value) === undefined) return 'time is no timestamp'
+  if (name === 'datacontenttype' && !isMediaType(value)) return 'datacontenttype is no media type'
+  return undefined
 }
 
 function readText (contentType: string, body: Buffer): string {

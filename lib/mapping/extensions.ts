@@ -3,7 +3,7 @@
  * what it lets pass of those that a device gives its own event. Chosen once, when the mapper is made: what is off costs
  * a publish nothing. `sequence` is given where events are stored (lib/outbox/sequences.ts).
  */
-import { toAttributeString } from '../cloudevent/attributes.ts'
+import { SDK_MEMBERS, toAttributeString } from '../cloudevent/attributes.ts'
 import { parseTimestamp } from '../cloudevent/timestamp.ts'
 import type { AuthMethod, ClientIdentity, ExtensionValue, Publish } from '../message.ts'
 import { createTraceparents, isTraceparent, isTracestate } from './trace-context.ts'
@@ -98,7 +98,7 @@ export function keepExtensions (
   const drop = (...names: string[]): void => {
     for (const name of names) Reflect.deleteProperty(kept, name)
   }
-  drop('partitionkey')
+  drop('partitionkey', ...SDK_MEMBERS)
   // Claims belong to who they are claims of.
   if (on.authtype || on.authid) drop('authclaims')
   if (on.authtype) drop('authtype')

@@ -5,7 +5,7 @@
  * Invariant: what cannot be read is left out and never an error, and nothing of it makes an event invalid: not its
  * names, not its values, not their number.
  */
-import { extensionProblem, toAttributeString } from '../cloudevent/attributes.ts'
+import { extensionProblem, SDK_MEMBERS, toAttributeString } from '../cloudevent/attributes.ts'
 import type { ExtensionValue } from '../message.ts'
 
 /** Values by name, decoded. */
@@ -53,14 +53,14 @@ export function parseProperties (bag: string | undefined): Properties {
 
 /**
  * The properties that can be extension attributes, by their names in lower case. Those that cannot are left out: other
- * characters than a-z and 0-9, more than 20 of them, names of attributes and of what the program says itself, two that
- * differ in case alone, and values that are empty or longer than `MAX_VALUE`.
+ * characters than a-z and 0-9, more than 20 of them, names of attributes, of what the program says itself and of what
+ * the SDK's class has, two that differ in case alone, and values that are empty or longer than `MAX_VALUE`.
  */
 export function extensionsOf (properties: Properties): Array<readonly [name: string, value: ExtensionValue]> {
   const extensions = new Map<string, string | undefined>()
   for (const [property, text] of properties) {
     const name = property.toLowerCase()
-    if (OWN_EXTENSIONS.has(name) || extensionProblem(name, '') !== undefined) continue
+    if (OWN_EXTENSIONS.has(name) || SDK_MEMBERS.has(name) || extensionProblem(name, '') !== undefined) continue
     const isValue = text !== '' && text.length <= MAX_VALUE && !extensions.has(name)
     extensions.set(name, isValue ? toAttributeString(text) : undefined)
   }

@@ -1,5 +1,8 @@
 import { test } from 'tap'
-import { assertExtension, extensionProblem, formatValue, toAttributeString } from '../../../lib/cloudevent/attributes.ts'
+import { CloudEvent } from 'cloudevents'
+import {
+  assertExtension, CONTEXT_ATTRIBUTES, extensionProblem, formatValue, isAttributeString, SDK_MEMBERS, toAttributeString
+} from '../../../lib/cloudevent/attributes.ts'
 import { errorTable } from '../../../lib/errors.ts'
 
 test('what a String must not contain is percent-encoded, the rest stays [CE 3.1]', async (t) => {
@@ -15,7 +18,10 @@ test('what a String must not contain is percent-encoded, the rest stays [CE 3.1]
     ['\u{1fffe}\u{10ffff}', '%F0%9F%BF%BE%F4%8F%BF%BF'],
     ['lone \ud800 surrogate \udc00', 'lone %EF%BF%BD surrogate %EF%BF%BD']
   ]
-  for (const [text, attribute] of cases) t.equal(toAttributeString(text), attribute)
+  for (const [text, attribute] of cases) {
+    t.equal(toAttributeString(text), attribute)
+    t.equal(isAttributeString(text), text === attribute, JSON.stringify(text))
+  }
 })
 
 test('an extension has a legal name and a value of the type system [CE 3.1]', async (t) => {
@@ -38,6 +44,16 @@ test('context attributes and the members of the JSON format are no extensions', 
   for (const name of ['data', 'data_base64', 'datacontentencoding', 'schemaurl']) {
     t.type(extensionProblem(name, 'x'), 'string', name)
   }
+})
+
+test('the members of the SDK are those that an extension would take the place of', async (t) => {
+  const members = new Set<string>()
+  const event: object = new CloudEvent({ source: '/s', type: 't' })
+  for (let at: unknown = event; at !== null; at = Object.getPrototypeOf(at)) {
+    for (const name of Object.getOwnPropertyNames(at)) members.add(name)
+  }
+  const legal = [...members].filter((name) => !CONTEXT_ATTRIBUTES.has(name) && extensionProblem(name, 'x') === undefined)
+  t.same(legal.sort(), [...SDK_MEMBERS].sort())
 })
 
 test('an illegal extension is refused with its name and the reason', async (t) => {

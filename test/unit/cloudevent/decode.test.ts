@@ -78,6 +78,31 @@ test('what is no CloudEvent is refused with the reason', async (t) => {
   refused(t, binary([...BINARY, 'ce-x', 'a%00b']), /control character/)
 })
 
+test('attributes that the SDK lets pass and the specification does not are refused', async (t) => {
+  for (const text of ['a\u0001b', 'a\nb', '\ud800', '\ufffe', '\u{1ffff}']) {
+    const member = (name: string) => () => structured(JSON.stringify({ specversion: '1.0', id: '1', source: '/s', type: 't', [name]: text }))
+    for (const name of ['id', 'type', 'subject']) refused(t, member(name), new RegExp(`${name}: it contains a control character`))
+  }
+  refused(t, () => decode([...BINARY, 'ce-subject', 'a%00b'], Buffer.alloc(0)), /subject: it contains/)
+  for (const type of ['x', 'text/plain\r\nx: y', ' application/json', 'a/b c', '/', 'text/']) {
+    refused(t, () => one(`,"datacontenttype":${JSON.stringify(type)}`), /datacontenttype/)
+  }
+  refused(t, () => decode([...BINARY, 'content-type', 'x'], Buffer.from('x')), /datacontenttype is no media type/)
+  for (const time of ['2026-01-01 00:00:00Z', '2026-01-01T24:00:00Z', '2026-02-30T00:00:00Z', '2026-01-01T00:00:00', '']) {
+    refused(t, () => one(`,"time":${JSON.stringify(time)}`), /time/)
+  }
+  for (const time of ['2026-01-01t00:00:00z', '2016-12-31T23:59:60Z', '2026-01-01T00:00:00.123456789+23:59']) {
+    t.match(one(`,"time":"${time}"`), [{ time }])
+  }
+  for (const datacontenttype of ['text/plain', 'application/vnd.x+json; charset="utf-8"', 'multipart/mixed;boundary=a;x=y']) {
+    t.match(one(`,"datacontenttype":${JSON.stringify(datacontenttype)},"subject":"\u{1f600} \u20ac"`), [{ datacontenttype }])
+  }
+})
+
+test('an extension may have any legal name, also that of a member of the SDK', async (t) => {
+  t.match(one(',"validate":"x","emit":"y","constructor":"z"'), [{ extensions: { validate: 'x', emit: 'y', constructor: 'z' } }])
+})
+
 test('a document that is none is refused with the reason', async (t) => {
   refused(t, () => structured(''), /not JSON/)
   refused(t, () => structured('{"specversion":"1.0"'), /not JSON/)

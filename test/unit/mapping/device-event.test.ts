@@ -57,6 +57,19 @@ test('data that goes without a type is JSON, also where it is not sent as such [
   t.notOk('datacontenttype' in (map(made) as Event), 'no data has no type')
 })
 
+test('an extension that is a member of the SDK is left out, and the event goes on', async (t) => {
+  const event = map({ ...made, validate: 'x', emit: 'y', constructor: 'z', name: 'n' }) as Event
+  t.equal(event.id, 'own-1')
+  t.same(Object.keys(event.extensions).sort(), ['mqttqos', 'name', 'partitionkey', 'site'])
+})
+
+test('what breaks the specification is none of its own', async (t) => {
+  for (const wrong of [{ subject: 'a\nb' }, { type: '\ud800' }, { time: '2026-01-01 00:00:00Z' }, { datacontenttype: 'x', data: 'x' }]) {
+    t.match(map({ ...made, ...wrong }), { id: '9', source: '/rule/d7' }, JSON.stringify(wrong))
+    t.equal(map({ ...made, ...wrong }, { cloudevents: { ...rule.cloudevents!, invalid: 'drop' } }), 'invalid')
+  }
+})
+
 test('no device speaks for another, orders its events with those of another, or says what the broker says', async (t) => {
   for (const source of [
     '/devices/c2', '/devices/c1x', '/devices/c1/../c2', '/devices/c1/%2e%2E/c2', '/devices/c1/.', '/devices/c1/a/..?x', 'x', '/'

@@ -45,7 +45,7 @@ test('properties become extensions where their names allow', async (t) => {
   t.same(extensions('Foo=1&foo=2&FOO=3&bar=1'), { bar: '1' }, 'nobody can say which foo is meant')
   t.same(extensions(`a=&b=${'x'.repeat(1025)}&c=${'x'.repeat(1024)}`), { c: 'x'.repeat(1024) })
   t.same(extensions('a=x%0Ay'), { a: 'x%0Ay' }, 'no String of CloudEvents has control characters')
-  t.same(extensions('constructor=1'), { constructor: '1' })
+  t.same(extensions('toString=1&hasOwnProperty=2'), { tostring: '1', hasownproperty: '2' })
 })
 
 test('a rule takes a bag apart, wherever it stands', async (t) => {
@@ -56,6 +56,12 @@ test('a rule takes a bag apart, wherever it stands', async (t) => {
   t.match(at('a//b'), { x: 'none' })
   t.match(at('c/?y=2&z=3'), { x: 'none', y: 'override', z: '3' })
   t.notOk('z' in at('c'))
+})
+
+test('no property takes the place of a member of the SDK, which would throw for its neighbors as well', async (t) => {
+  t.same(extensionsOf(parseProperties('validate=1&Validate2=2&EMIT=3&constructor=4&name=5&length=6')), [
+    ['validate2', '2'], ['name', '5'], ['length', '6']
+  ])
 })
 
 test('what is wrong with it is said with its place', async (t) => {
@@ -76,7 +82,7 @@ test('whatever a device puts into a bag, the event is valid, and is its own', as
   const map = createMapper({ name: 'gw', overrides: {}, rules: compileRules([], ['azure-iot-hub', 'hono']) })
   const names = [
     '$.ct', '%24.ct', '$.mid', '$.cid', '$.ce', '$.uid', '$.sub', 'content-type', 'hono-ttl', 'correlation-id', 'id', 'Source', 'type',
-    'partitionkey', 'mqttqos', 'Site', 'site', 'datacontenttype', 'data', '', '__proto__', 'constructor', '%zz', 'x'.repeat(21), 'k\u00fc'
+    'partitionkey', 'mqttqos', 'Site', 'site', 'validate', 'Emit', 'datacontenttype', 'data', '', '__proto__', 'constructor', '%zz', 'x'.repeat(21), 'k\u00fc'
   ]
   const values = [
     '', 'x', 'text/plain', 'application%2Fjson', 'application/cloudevents+json', 'application%2Fcloudevents-batch%2Bjson', '%zz', '%ff',
@@ -98,7 +104,7 @@ test('whatever a device puts into a bag, the event is valid, and is its own', as
     if (!said.validate() || partitionKey !== 'c1' || extensions['partitionkey'] !== 'c1' || extensions['mqttqos'] !== 1 ||
       event.id !== '7' || !/^\/(azure-iot-hub\/devices|hono\/tenants|mqtt-broker-source\/gw)\//.test(event.source) ||
       values.some((value) => value === '' || /[\p{Cc}\p{Cs}\p{NChar}]/u.test(value)) ||
-      Object.keys(extensions).some((name) => !/^[a-z0-9]{1,20}$/.test(name)) ||
+      Object.keys(extensions).some((name) => !/^[a-z0-9]{1,20}$/.test(name) || name in CloudEvent.prototype) ||
       (headers.includes('ce-id') && contentType.includes('cloudevents')) || (!headers.includes('ce-id') && !isStructured)) {
       t.fail(JSON.stringify(topic), { event })
     }
