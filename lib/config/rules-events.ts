@@ -13,6 +13,7 @@ import type { DraftConfig } from './schema.ts'
 const ALLOWED: Readonly<Record<string, string>> = {
   topic: 'a topic filter, with {name} for a level, {name...} for the rest and {?name} for a property bag',
   contentType: 'a media type, or a text with placeholders; where there is a transform, a type of JSON',
+  dataschema: 'an absolute URI, with placeholders behind its scheme',
   'properties.from': 'a name of the topic, as {bag}',
   transform: 'a JSONata expression',
   schema: 'a section with either file or inline',

@@ -55,7 +55,9 @@ const rule = Type.Object({
       description: 'Makes extension attributes of the properties whose names, in lower case, can be one. Those of `extensions` stand above them.', default: false
     })
   }),
-  dataschema: template('`dataschema` of the event.', 'https://example.com/schemas/telemetry.json'),
+  dataschema: template(
+    '`dataschema` of the event.', 'https://example.com/schemas/telemetry.json', 'an absolute URI with placeholders: docs/mapping.md'
+  ),
   expiry: Type.Optional(duration({
     description: 'How long after its arrival an event is of use: `expirytime`. What is not delivered then is not delivered any more.', minimumMs: 1, maximumMs: 3660 * 86_400_000, example: 'PT1H'
   })),

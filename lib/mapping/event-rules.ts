@@ -15,6 +15,7 @@ import { compileFilter, type Filter } from './filter.ts'
 import { PRESETS } from './presets/presets.ts'
 import { RuleIndex } from './rule-index.ts'
 import { parseRulePattern, patternsOverlap, type Capture, type RulePattern } from './rule-pattern.ts'
+import { hasScheme, isUri } from './schema-formats.ts'
 import { parseSchema, Schemas, type CompiledSchema } from './schema.ts'
 import { parseTemplate, type Template, type TemplateKind } from './template.ts'
 import { parseTransform, type Transform } from './transform.ts'
@@ -236,6 +237,11 @@ export function compileRule (
   })
   if (templates.contentType?.fixed === true && !isMediaType(templates.contentType.text)) {
     problems.push({ path: ['contentType'], reason: 'a media type is written like text/plain, or text/plain;charset=utf-8' })
+  }
+  const { dataschema } = templates
+  // A value brings no scheme in: it is percent-encoded, and so is the colon behind one.
+  if (dataschema !== undefined && !(dataschema.fixed ? isUri : hasScheme)(dataschema.text)) {
+    problems.push({ path: ['dataschema'], reason: 'it is a URI that begins with a scheme of its own, as https://example.com/{site}' })
   }
   const properties = compileProperties(rule.properties, pattern.captures)
   if (typeof properties === 'string') problems.push({ path: ['properties', 'from'], reason: properties })

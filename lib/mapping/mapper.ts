@@ -20,6 +20,7 @@ import { missingIn, outcomeOf, refusal, setAside, variablesOf } from './outcome.
 import { pathSegment } from './path-segment.ts'
 import { extensionsOf, parseProperties } from './properties.ts'
 import { capturedBy } from './rule-pattern.ts'
+import { isUri } from './schema-formats.ts'
 import type { TemplateInput } from './template.ts'
 import type { Transformer } from './transformer.ts'
 
@@ -157,7 +158,7 @@ function applyRule (
     else event.subject = toAttributeString(subject)
   }
   const dataschema = templates.dataschema?.render(input)
-  if (dataschema !== undefined) event.dataschema = dataschema
+  if (dataschema !== undefined && isUri(dataschema)) event.dataschema = dataschema
   // Where there is a transform, it is the type of what that makes.
   const typed = event.data.length > 0 && transform === undefined
   const contentType = typed ? templates.contentType?.render(input) : undefined

@@ -13,7 +13,16 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 const EMAIL = /^[^\s@]{1,64}@[^\s@]{1,255}$/
 const HOST_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
 const JSON_POINTER = /^(?:\/(?:[^~/]|~[01])*)*$/
-const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:/
+const SCHEME = '[A-Za-z][A-Za-z0-9+.-]*:'
+const NAME_CHARACTER = "(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+const PATH_CHARACTER = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+const AUTHORITY = `(?:(?:${NAME_CHARACTER}|:)*@)?(?:\\[[0-9A-Fa-f:.]+\\]|${NAME_CHARACTER}*)(?::\\d*)?`
+const SEGMENTS = `${PATH_CHARACTER}+(?:/${PATH_CHARACTER}*)*`
+/** One that is empty is legal, names nothing, and is none for the JavaScript SDK. */
+const PATH = `(?://${AUTHORITY}(?:/${PATH_CHARACTER}*)*|/(?:${SEGMENTS})?|${SEGMENTS})`
+const BEHIND = `(?:${PATH_CHARACTER}|[/?])*`
+const URI = new RegExp(`^${SCHEME}${PATH}(?:\\?${BEHIND})?(?:#${BEHIND})?$`)
+const BEGINS_AS_URI = new RegExp(`^${SCHEME}`)
 /** What stands in no URI-reference [RFC 3986 2]. */
 const NO_URI = /[^A-Za-z0-9._~:/?#[\]@!$&'()*+,;=%-]|%(?![0-9A-Fa-f]{2})/
 
@@ -36,7 +45,12 @@ function isHostname (text: string): boolean {
 
 /** True for a URI with a scheme [RFC 3986 3]. */
 export function isUri (text: string): boolean {
-  return SCHEME.test(text) && !NO_URI.test(text)
+  return URI.test(text)
+}
+
+/** True for a text that begins with a scheme. */
+export function hasScheme (text: string): boolean {
+  return BEGINS_AS_URI.test(text)
 }
 
 function isRegExp (text: string): boolean {

@@ -50,13 +50,28 @@ test('without a value, type and source and key are the default ones, and what ma
     source: '/{payload.x}',
     subject: '{payload.x}',
     partitionKey: '{payload.x}',
-    dataschema: '/{payload.x}',
+    dataschema: 'https://example.com/{payload.x}',
     extensions: { one: '{payload.x}', mqttqos: '{payload.x}' },
     contentType: 'a/b'
   }], { payload: Buffer.alloc(0) }) as Event
   t.match(event, { type: 'dev.mqttbrokersource.publish', source: '/mqtt-broker-source/gw/clients/c1', partitionKey: 'c1' })
   t.same(event.extensions, { partitionkey: 'c1' })
   for (const name of ['subject', 'dataschema', 'datacontenttype']) t.notOk(name in event, name)
+})
+
+test('dataschema is an absolute URI, whatever the values are', async (t) => {
+  const problems = (dataschema: string) => compileRule({ topic: '#', drop: false, extensions: {}, dataschema }, 0)
+  for (const text of ['schema.json', '/schemas/{clientid}', '{payload.schema}', '{payload.schema|https://a/b}', '{payload.s}://a', '//a/b', 'h[:', 'https://a:x/', '1a:b']) {
+    t.match(problems(text), [{ path: ['dataschema'], reason: /scheme/ }], text)
+  }
+  for (const text of ['https://a/{payload.s}', 'urn:{payload.s}', 'https://{clientid}:{payload.s}/', 'urn:x:y', 'https://[::1]:8080/a?b#c']) {
+    t.ok('pattern' in problems(text), text)
+  }
+  const at = (dataschema: string, s: string) =>
+    (map([{ topic: '#', dataschema }], { payload: Buffer.from(JSON.stringify({ s })) }) as Event).dataschema
+  t.equal(at('https://a/{payload.s}?x', 'b c'), 'https://a/b%20c?x')
+  t.equal(at('https://a:{payload.s}/', '80'), 'https://a:80/')
+  t.equal(at('https://a:{payload.s}/', 'b'), undefined, 'no port, no URI')
 })
 
 test('the first rule that matches decides; a later one is not asked', async (t) => {

@@ -89,7 +89,7 @@ test('formats are held, each with what fits and what does not', async (t) => {
     hostname: [['a', 'a-b.example.com'], ['-a', 'a..b', 'a_b', 'a'.repeat(64), '']],
     ipv4: [['127.0.0.1'], ['127.0.0.256', '127.1']],
     ipv6: [['::1', 'fe80::1'], ['::g', '127.0.0.1']],
-    uri: [['https://a/b?c#d', 'urn:x:y'], ['/a', 'https://a b', 'a%', '']],
+    uri: [['https://a/b?c#d', 'urn:x:y', 'https://u:p@a:1//b/', 'x://[::1]:1', 'x:/', 'file:///a'], ['/a', 'x:', 'x:?a', 'https://a b', 'a%', '', 'https://a:b/', 'x:[', 'x:a#b#c', '1:a']],
     'uri-reference': [['/a', '', '../b?c'], ['a b', '%zz']],
     'json-pointer': [['', '/a/~0~1/0'], ['a', '/~2']],
     regex: [['^a+$'], ['(']]
