@@ -14,6 +14,8 @@ const RETRY_MS = 1000
 const PAGE = { events: 1024, bytes: 4 * 1024 * 1024 } as const
 /** Keys that are remembered. What has another one is delivered, whatever comes behind it. */
 const MAX_KEYS = 1_000_000
+/** The largest Integer of CloudEvents [CE 3.1]: devices bring numbers of their own, and they are summed. */
+const MAX_RATE = 2 ** 31 - 1
 
 export interface NewestOptions {
   readonly outbox: Pick<Outbox, 'read' | 'waitFor' | 'stats'>
@@ -72,9 +74,9 @@ export class Newest {
     if (key !== undefined) key.leftOut += rateOf(stored)
   }
 
-  /** How many events this one stands for, itself among them [CE sampledrate]. */
+  /** How many events this one stands for, itself among them [CE sampledrate]; an Integer. */
   rate (stored: StoredEvent): number {
-    return rateOf(stored) + (this.#keyOf(stored)?.leftOut ?? 0)
+    return Math.min(rateOf(stored) + (this.#keyOf(stored)?.leftOut ?? 0), MAX_RATE)
   }
 
   /** The sink is done with this one. */

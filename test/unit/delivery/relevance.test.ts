@@ -83,9 +83,12 @@ void test('of a key that is superseded only the newest is sent, and says for how
   for (let i = 0; i < 3; i++) await store(`b-${i}`, { supersede: `b${i % 2}` })
   await store('c-0', { supersede: 'c' }, { extensions: { sampledrate: 5 } })
   await store('c-1', { supersede: 'c' })
+  for (let i = 0; i < 3; i++) await store(`d-${i}`, { supersede: 'd' }, { extensions: { sampledrate: 2 ** 31 - 1 } })
   await dispatcher.start()
   await drained()
-  t.same(new Map(rates() as Array<[string, number]>), new Map([['a-9', 10], ['a-10', 1], ['b-1', 1], ['b-2', 2], ['c-1', 6]]))
+  t.same(new Map(rates() as Array<[string, number]>), new Map([
+    ['a-9', 10], ['a-10', 1], ['b-1', 1], ['b-2', 2], ['c-1', 6], ['d-2', 2 ** 31 - 1]
+  ]), 'an Integer is no larger [CE 3.1]')
 })
 
 void test('a backlog of a long outage comes down to one event per key, however far it is read ahead', async (t) => {
