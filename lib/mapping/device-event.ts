@@ -34,6 +34,8 @@ const SPECVERSION = Buffer.from('"specversion"')
 const OPEN_BRACE = 0x7b
 /** Segments that lead elsewhere, plain or encoded: a source with them is not what it begins with [RFC 3986 5.2.4]. */
 const DOT_SEGMENT = /(?:^|\/)(?:\.|%2e){1,2}(?:$|[/?#])/i
+/** What some take for a slash: behind a trusted beginning it could hide a dot segment, or another device. */
+const ENCODED_SLASH = /%2f|%5c/i
 
 /** Compiles it; or says what is wrong with one of its sources, and which. */
 export function compileDeviceEvents (
@@ -78,6 +80,8 @@ function isTrusted (source: string, { sources }: CompiledDeviceEvents, input: Te
   if (DOT_SEGMENT.test(source)) return false
   return sources.some(({ template, open }) => {
     const trusted = template.render(input)
-    return trusted !== undefined && (open ? source.startsWith(trusted) : source === trusted)
+    if (trusted === undefined || !open) return source === trusted
+    // In the beginning an encoded slash is one of a value, as of a client identifier.
+    return source.startsWith(trusted) && !ENCODED_SLASH.test(source.slice(trusted.length))
   })
 }

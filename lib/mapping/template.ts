@@ -24,7 +24,10 @@ export interface TemplateInput {
   readonly properties?: () => Properties
 }
 
-/** `text`: as it is; `uri`: what is put in is percent-encoded, so that the whole is a URI-reference [RFC 3986]. */
+/**
+ * `text`: as it is; `uri`: what is put in is percent-encoded, so that the whole is a URI-reference [RFC 3986], and a
+ * value with a dot segment is none.
+ */
 export type TemplateKind = 'text' | 'uri'
 
 export interface Template {
@@ -50,6 +53,8 @@ interface Placeholder {
   readonly isPath: boolean
 }
 
+/** Segments that lead elsewhere [RFC 3986 5.2.4]: who puts one into a URI may speak for what is above or beside it. */
+const DOT_SEGMENT = /^\.{1,2}$/
 /** What stands in no URI-reference [RFC 3986 2]. */
 const NO_URI = /[^A-Za-z0-9._~:/?#[\]@!$&'()*+,;=%-]|%(?![0-9A-Fa-f]{2})/
 
@@ -80,6 +85,10 @@ export function parseTemplate (
     const isPath = name === 'topic' || captures.some((capture) => capture.name === name && capture.tail)
     pieces.push({ text: `{${part}}`, value, otherwise: bar === -1 ? undefined : part.slice(bar + 1), isPath })
   }
+  const textIn = (piece: Placeholder, input: TemplateInput): string | undefined => {
+    const found = textOf(piece.value(input))
+    return found !== undefined && kind === 'uri' && hasDotSegment(found, piece.isPath) ? undefined : found
+  }
   const render = (input: TemplateInput): string | undefined => {
     let rendered = ''
     for (const piece of pieces) {
@@ -87,7 +96,7 @@ export function parseTemplate (
         rendered += piece
         continue
       }
-      const found = textOf(piece.value(input)) ?? piece.otherwise
+      const found = textIn(piece, input) ?? piece.otherwise
       if (found === undefined) return undefined
       rendered += kind === 'uri' ? encodeForUri(found, piece.isPath) : found
     }
@@ -96,7 +105,7 @@ export function parseTemplate (
   const missing = (input: TemplateInput): string | undefined => {
     for (const piece of pieces) {
       if (typeof piece === 'string' || piece.otherwise !== undefined) continue
-      if (textOf(piece.value(input)) === undefined) return piece.text
+      if (textIn(piece, input) === undefined) return piece.text
     }
     return undefined
   }
@@ -159,6 +168,11 @@ function namesOf (captures: readonly Capture[]): string {
 function textOf (value: unknown): string | undefined {
   if (typeof value === 'string') return value === '' || value.length > MAX_VALUE ? undefined : value
   return Number.isFinite(value) || typeof value === 'boolean' ? String(value) : undefined
+}
+
+/** Encoding helps nobody against dots: those who normalize decode them first. */
+function hasDotSegment (text: string, isPath: boolean): boolean {
+  return isPath ? text.split('/').some((segment) => DOT_SEGMENT.test(segment)) : DOT_SEGMENT.test(text)
 }
 
 /** One segment of a path [RFC 3986 3.3], or several. */

@@ -16,10 +16,10 @@ const rule: EventRule = {
 }
 
 /** What client c1 gets of its payload. */
-function map (payload: string | object, given: Partial<EventRule> = {}, overrides = {}): Event | string | MbsError {
+function map (payload: string | object, given: Partial<EventRule> = {}, overrides = {}, id = 'c1'): Event | string | MbsError {
   const mapper = createMapper({ name: 'gw', overrides, rules: compileRules([{ ...rule, ...given }]) })
   const text = typeof payload === 'string' ? payload : JSON.stringify(payload)
-  const mapped = mapper(publish({ topic: 'ce/d7', payload: Buffer.from(text), client: { id: 'c1' } }), '9')
+  const mapped = mapper(publish({ topic: 'ce/d7', payload: Buffer.from(text), client: { id } }), '9')
   if (mapped instanceof Promise) throw new Error('nothing here takes a while')
   return mapped
 }
@@ -72,10 +72,13 @@ test('what breaks the specification is none of its own', async (t) => {
 
 test('no device speaks for another, orders its events with those of another, or says what the broker says', async (t) => {
   for (const source of [
-    '/devices/c2', '/devices/c1x', '/devices/c1/../c2', '/devices/c1/%2e%2E/c2', '/devices/c1/.', '/devices/c1/a/..?x', 'x', '/'
+    '/devices/c2', '/devices/c1x', '/devices/c1/../c2', '/devices/c1/%2e%2E/c2', '/devices/c1/.', '/devices/c1/a/..?x', 'x', '/',
+    '/devices/c1/%2e%2e%2fc2', '/devices/c1/a%2Fb', '/devices/c1/a%5C..%5cb'
   ]) t.match(map({ ...made, source }), { id: '9', source: '/rule/d7', type: 'of.the.rule' }, source)
   t.match(map({ ...made, source: '/devices/c1' }), { id: 'own-1' })
   t.match(map({ ...made, source: '/devices/c1/a..b/c' }), { id: 'own-1' })
+  t.match(map({ ...made, source: '/devices/a%2Fb/c' }, {}, {}, 'a/b'), { id: 'own-1' }, 'the slash of its own identifier')
+  t.match(map({ ...made, source: '/devices/../x' }, {}, {}, '..'), { id: '9' })
   t.match(map({ ...made, partitionkey: 'c2', site: 'south', mqttqos: 7, recordedtime: 'x', env: 'y' }, {}, { env: 'z' }), {
     partitionKey: 'c1', extensions: { partitionkey: 'c1', site: 'north', mqttqos: 1, env: 'z' }
   })

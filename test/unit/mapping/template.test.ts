@@ -49,6 +49,23 @@ test('placeholders stand for what is known of a publish', async (t) => {
   ] as const) t.equal(render(text, fields), expected, text)
 })
 
+test('in a URI a value with a dot segment is none, whatever reads dots as a step up', async (t) => {
+  for (const id of ['.', '..']) {
+    const client = { client: { id } }
+    t.equal(render('/x/{clientid}/y', client, 'uri'), undefined, id)
+    t.equal(render('/x/{clientid|none}/y', client, 'uri'), '/x/none/y', id)
+    t.equal(render('{clientid}', client), id, 'in no URI it is a text as any other')
+    t.equal(render('/s/{site}', { topic: `sites/${id}/u` }, 'uri'), undefined, id)
+    for (const topic of [`t/${id}/u`, `t/${id}`, id]) t.equal(render('/{topic}', { topic }, 'uri'), undefined, topic)
+    const template = parseTemplate('/{clientid}', captures, 'uri') as Template
+    t.equal(template.missing({ publish: publish(client), levels: [], name: 'gw', json: () => ({}) }), '{clientid}')
+  }
+  for (const id of ['...', '.a', 'a..', 'a/..b']) {
+    t.equal(render('/{clientid}', { client: { id } }, 'uri'), `/${encodeURIComponent(id)}`)
+    t.equal(render('/{topic}', { topic: id }, 'uri'), `/${id}`)
+  }
+})
+
 test('a user name may be of a realm, which stands behind its last @', async (t) => {
   const of = (username: string | undefined) => ['{username.user}', '{username.realm}'].map((text) => {
     return render(text, { client: username === undefined ? { id: 'c' } : { id: 'c', username } })
