@@ -41,6 +41,11 @@ export const eventErrors = {
     help: 'They run in a process of their own: check that this user may start processes, and that there is memory for one more. The device sends the message again on reconnect.',
     retryable: true
   },
+  MBS_ERR_MAPPING_TIMEOUT: {
+    message: 'The event of the publish was not made within limits.publishTimeout ({timeoutMs} ms): its transform, or that of an earlier publish of the same device, waited for those of other devices; it was not acknowledged.',
+    help: 'The device sends it again on reconnect. The disk is not at fault: see in the log, and by dead letters with the reason `transform`, whose transforms take long; make their expression cheaper, or lower events.transformTimeout.',
+    retryable: true
+  },
   MBS_ERR_INGEST_MAPPING: {
     message: 'The publish could not be made a CloudEvent: {reason}; it was not acknowledged.',
     help: 'This is a defect of the program: please report it with the topic and the configuration.'

@@ -26,8 +26,8 @@ interface Entry {
   readonly resolve: (outcome: IngestOutcome) => void
   /** What came behind it and has nothing to wait for but its turn. */
   readonly followers: Array<() => void>
-  /** It waits for the sinks. */
-  awaitsDelivery: boolean
+  /** Until it is settled: its event is made, or that of an earlier one of its client; the outbox; the sinks. */
+  awaits: 'event' | 'outbox' | 'sinks'
 }
 
 /** A publish that is not appended yet, or waits for more than its append: its time runs. */
@@ -82,14 +82,15 @@ export class OpenPublishes {
       get isOpen () { return expected.has(entry) },
       start: (append) => { if (expected.delete(entry)) this.#start(entry, append) },
       await: (delivered) => {
-        entry.awaitsDelivery = true
+        entry.awaits = 'sinks'
         this.#watch(entry, delivered)
       },
       leave: (outcome) => {
         const end = (): void => { this.#settle(entry, outcome) }
         const last = this.#lastOpen()
-        if (last === undefined) end()
-        else last.followers.push(end)
+        if (last === undefined) return end()
+        entry.awaits = 'outbox'
+        last.followers.push(end)
       }
     }
   }
@@ -106,10 +107,11 @@ export class OpenPublishes {
   }
 
   #entryOf (receipt: RememberedReceipt | undefined, resolve: Entry['resolve']): Entry {
-    return { arrivedAt: this.#options.now(), receipt, resolve, followers: [], awaitsDelivery: false }
+    return { arrivedAt: this.#options.now(), receipt, resolve, followers: [], awaits: 'event' }
   }
 
   #start (entry: Entry, append: Promise<unknown>): void {
+    entry.awaits = 'outbox'
     this.#entries.add(entry)
     this.#newest = entry
     this.#sweepTimer ??= this.#scheduleSweep()
@@ -163,12 +165,20 @@ export class OpenPublishes {
     // Appends are not started in the order of arrival where events take a while to be made: all are looked at.
     for (const entry of [...this.#entries, ...this.#expected]) {
       if (entry.arrivedAt > lateBefore) continue
-      const reason = `no answer within limits.publishTimeout (${timeoutMs} ms)`
-      this.#refuse(entry, entry.awaitsDelivery
-        ? createError('MBS_ERR_INGEST_UNDELIVERED', { reason })
-        : createError('MBS_ERR_INGEST_TIMEOUT', { timeoutMs }))
+      this.#refuse(entry, toLate(entry, timeoutMs))
     }
     this.#sweepTimer = this.size > 0 ? this.#scheduleSweep() : undefined
+  }
+}
+
+function toLate ({ awaits }: Entry, timeoutMs: number): MbsError {
+  switch (awaits) {
+    case 'event': return createError('MBS_ERR_MAPPING_TIMEOUT', { timeoutMs })
+    case 'outbox': return createError('MBS_ERR_INGEST_TIMEOUT', { timeoutMs })
+    case 'sinks': {
+      const reason = `no answer within limits.publishTimeout (${timeoutMs} ms)`
+      return createError('MBS_ERR_INGEST_UNDELIVERED', { reason })
+    }
   }
 }
 

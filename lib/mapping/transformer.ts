@@ -3,11 +3,13 @@
  * harms nothing but its own event: the process is ended and replaced, the event at fault has failed, and what waited
  * behind it is run again, in order.
  *
- * Invariant: a job has its result within a bound, whatever the jobs before it do. Who is slow again and again, a device
- * or the rule itself, is left alone for a while: its jobs fail without being tried, and nobody waits for them.
+ * Invariant: a job waits for one job of each other client at most, and each of these is bounded. Who is slow again and
+ * again, a device or the rule itself, is left alone for a while: its jobs fail untried, and nobody waits for them.
  */
 import { createError } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { ClientTurns } from './client-turns.ts'
+import { RuleStrikes } from './rule-strikes.ts'
 import { Strikes } from './strikes.ts'
 import { TransformWorker, type Answer } from './transform-worker.ts'
 import type { Transform } from './transform.ts'
@@ -58,8 +60,11 @@ interface Job extends TransformInput {
   isSuspect: boolean
 }
 
-/** Jobs that the process has at a time: what keeps it busy, and what is run again after one of them. */
-const WINDOW = 32
+/**
+ * Jobs that the process has at a time, each of another client: what keeps it busy, and what is run again after one of
+ * them.
+ */
+const WINDOW = 8
 /** What is stuck where the library cannot stop it is given so much longer. */
 const STUCK_FACTOR = 2
 const STUCK_MS = 250
@@ -68,9 +73,9 @@ const START_MS = 15_000
 const MAX_STARTS = 3
 const RESTART_MS = 100
 
-const PAUSE_MS = 30_000
-const CLIENT_STRIKES = { limit: 3, pauseMs: PAUSE_MS, remembered: 10_000 }
-const RULE_STRIKES = { limit: 6, pauseMs: PAUSE_MS, remembered: 10_000 }
+/** Three at once, or one in 20 s for ever: with the default of 250 ms some 4 percent of the time of the process. */
+const CLIENT_STRIKES = { limit: 3, fadeMs: 20_000, pauseMs: 30_000, maxPauseMs: 600_000, remembered: 10_000 }
+const RULE_STRIKES = { devices: 5, ratio: 4, windowMs: 60_000, pauseMs: 30_000, remembered: 64 }
 
 /** Makes the transformer; its process is started when it is needed first. */
 export function createTransformer (options: TransformerOptions): Transformer {
@@ -81,10 +86,10 @@ class ProcessTransformer implements Transformer {
   readonly #options: TransformerOptions
   readonly #stuckMs: number
   readonly #clients = new Strikes<string>(CLIENT_STRIKES)
-  readonly #rules = new Strikes<number>(RULE_STRIKES)
-  /** To be run again, before those that were not yet. */
-  #again: Job[] = []
-  readonly #waiting = new Set<Job>()
+  readonly #rules = new RuleStrikes(RULE_STRIKES)
+  readonly #turns = new ClientTurns<Job>()
+  /** Whose turn has come: those to be run again, before those that were not yet. */
+  #next: Job[] = []
   /** What the process has, oldest first. */
   #running: Job[] = []
   #worker: TransformWorker | undefined
@@ -108,7 +113,9 @@ class ProcessTransformer implements Transformer {
         reject(closed())
         return
       }
-      this.#waiting.add({ ...input, resolve, reject, isSuspect: false })
+      const job = { ...input, resolve, reject, isSuspect: false }
+      if (this.#isLeftAlone(job)) return
+      this.#turns.add(job)
       if (this.#isScheduled) return
       this.#isScheduled = true
       // Everything that arrives in this turn goes together.
@@ -136,8 +143,12 @@ class ProcessTransformer implements Transformer {
   #advance (): void {
     if (this.#closing !== undefined) return
     const worker = this.#worker
-    for (let job = this.#next(); job !== undefined; job = this.#next()) {
-      if (this.#isLeftAlone(job)) continue
+    for (let job = this.#peek(); job !== undefined; job = this.#peek()) {
+      if (this.#isLeftAlone(job)) {
+        this.#next.shift()
+        this.#turns.done(job.clientId)
+        continue
+      }
       if (worker?.isReady !== true) {
         if (worker === undefined && this.#timer === undefined) this.#start()
         return
@@ -145,7 +156,7 @@ class ProcessTransformer implements Transformer {
       // One at which the process may have ended runs alone: then it is known.
       const isAlone = job.isSuspect || this.#running[0]?.isSuspect === true
       if (this.#running.length >= (isAlone ? 1 : WINDOW)) break
-      this.#remove(job)
+      this.#next.shift()
       if (this.#running.length === 0) this.#since = this.#options.now()
       this.#running.push(job)
       worker.add(job.transform, job.variables, job.input)
@@ -154,13 +165,13 @@ class ProcessTransformer implements Transformer {
     if (this.#running.length > 0) this.#watch(this.#stuckMs)
   }
 
-  #next (): Job | undefined {
-    return this.#again[0] ?? this.#waiting.values().next().value
-  }
-
-  #remove (job: Job): void {
-    if (this.#again[0] === job) this.#again.shift()
-    else this.#waiting.delete(job)
+  /** The job that is next, which stays so. */
+  #peek (): Job | undefined {
+    if (this.#next.length === 0) {
+      const job = this.#turns.take()
+      if (job !== undefined) this.#next.push(job)
+    }
+    return this.#next[0]
   }
 
   /** Fails a job that is not to be tried. */
@@ -168,9 +179,7 @@ class ProcessTransformer implements Transformer {
     const now = this.#options.now()
     const isClient = this.#clients.isOut(job.clientId, now)
     if (!isClient && !this.#rules.isOut(job.rule, now)) return false
-    this.#remove(job)
-    const whose = isClient ? 'this device' : 'this rule'
-    job.resolve({ kind: 'failed', detail: `it was not tried, because transforms of ${whose} took too long before` })
+    leaveAlone(job, isClient ? 'this device' : 'this rule')
     return true
   }
 
@@ -198,14 +207,10 @@ class ProcessTransformer implements Transformer {
     for (const answer of answers) {
       const job = this.#running.shift()
       if (job === undefined) continue
-      if (answer.kind === 'slow') {
-        this.#strike(job)
-        job.resolve({ kind: 'failed', detail: answer.detail })
-      } else {
-        this.#clients.succeeded(job.clientId)
-        this.#rules.succeeded(job.rule)
-        job.resolve(answer.kind === 'done' ? answer : { kind: 'failed', detail: answer.detail })
-      }
+      if (answer.kind === 'slow') this.#strike(job)
+      else this.#rules.succeeded(job.rule, job.clientId, this.#since)
+      job.resolve(answer.kind === 'done' ? answer : { kind: 'failed', detail: answer.detail })
+      this.#turns.done(job.clientId)
     }
     this.#advance()
   }
@@ -240,14 +245,14 @@ class ProcessTransformer implements Transformer {
     if (this.#closing !== undefined) return this.#closing.end()
     const [oldest, ...others] = this.#running
     this.#running = []
-    this.#again = [...others, ...this.#again]
+    this.#next = [...others, ...this.#next]
     if (oldest !== undefined) this.#blame(oldest, stuck)
     this.#options.telemetry.transformStopped({ reason: stuck === undefined ? reason : 'it did not end in time' })
     if (!wasReady && ++this.#failedStarts >= MAX_STARTS) {
       this.#failedStarts = 0
       this.#rejectAll(createError('MBS_ERR_MAPPING_TRANSFORMER', { reason }))
     }
-    if (this.#next() === undefined) return
+    if (this.#peek() === undefined) return
     if (wasReady) this.#advance()
     else this.#timer = setTimeout(() => { this.#timer = undefined; this.#advance() }, RESTART_MS)
   }
@@ -259,7 +264,7 @@ class ProcessTransformer implements Transformer {
   #blame (job: Job, stuck: Job | undefined): void {
     if (job !== stuck && !job.isSuspect) {
       job.isSuspect = stuck === undefined
-      this.#again.unshift(job)
+      this.#next.unshift(job)
       return
     }
     this.#strike(job)
@@ -267,25 +272,31 @@ class ProcessTransformer implements Transformer {
       ? `it did not end within ${this.#options.timeoutMs} ms`
       : 'it ended the process it ran in, as one does that takes more memory than there is'
     job.resolve({ kind: 'failed', detail })
+    this.#turns.done(job.clientId)
   }
 
   #strike (job: Job): void {
-    const now = this.#options.now()
-    if (this.#clients.failed(job.clientId, now)) {
-      this.#options.telemetry.transformPaused({ whose: 'device', rule: job.rule, clientId: job.clientId, pauseMs: PAUSE_MS })
+    const { clientId, rule } = job
+    const { now, telemetry } = this.#options
+    const clientMs = this.#clients.failed(clientId, now())
+    if (clientMs > 0) {
+      telemetry.transformPaused({ whose: 'device', rule, clientId, pauseMs: clientMs })
+      for (const waiting of this.#turns.removeOf(clientId)) leaveAlone(waiting, 'this device')
     }
-    if (this.#rules.failed(job.rule, now)) {
-      this.#options.telemetry.transformPaused({ whose: 'rule', rule: job.rule, pauseMs: PAUSE_MS })
-    }
+    const ruleMs = this.#rules.failed(rule, clientId, now())
+    if (ruleMs > 0) telemetry.transformPaused({ whose: 'rule', rule, pauseMs: ruleMs })
   }
 
   #rejectAll (error: Error): void {
-    const jobs = [...this.#running, ...this.#again, ...this.#waiting]
+    const jobs = [...this.#running, ...this.#next, ...this.#turns.clear()]
     this.#running = []
-    this.#again = []
-    this.#waiting.clear()
+    this.#next = []
     for (const { reject } of jobs) reject(error)
   }
+}
+
+function leaveAlone (job: Job, whose: 'this device' | 'this rule'): void {
+  job.resolve({ kind: 'failed', detail: `it was not tried, because transforms of ${whose} took too long before` })
 }
 
 function closed (): Error {

@@ -81,6 +81,45 @@ test('hostile expressions are acknowledged, and other devices do not feel them',
   t.notOk(isAlive(child as number), 'the process of transforms has ended before')
 })
 
+test('two devices whose transforms never end take no event from others, on their rule or another, and little time', async (t) => {
+  const rule = { topic: 'regex/#', type: 'regex', transform: `{ "n": n, "ok": ${HOSTILE['regex']} ? true : false }` }
+  const { sink, program, open } = await start(t, [good, rule])
+  const [same, other, ...evil] = await Promise.all(['same', 'other', 'evil', 'bad'].map(open)) as [RawMqtt, RawMqtt, ...RawMqtt[]]
+  // Every third one is innocent; as many as a device may have under way.
+  for (const device of evil) {
+    device.write(Buffer.concat(Array.from({ length: 60 }, (_, n) => {
+      return publishBytes({ topic: 'regex', payload: n % 3 === 2 ? '{"t":"aa"}' : EVIL, qos: 1, messageId: n + 1 })
+    })))
+  }
+  const publishAll = async (device: RawMqtt, topic: string) => {
+    let longestMs = 0
+    for (let n = 1; n <= 20; n++) {
+      const begun = performance.now()
+      device.publish({ topic, payload: JSON.stringify({ n, f: 32, t: 'aa' }), qos: 1, messageId: n })
+      t.equal((await device.next('puback')).messageId, n)
+      longestMs = Math.max(longestMs, performance.now() - begun)
+    }
+    return longestMs
+  }
+  const waits = await Promise.all([publishAll(same, 'regex/same'), publishAll(other, 'good')])
+  // One job of each of the others: twice 450 ms and a new process, where all that waits would take some 40 s.
+  t.ok(Math.max(...waits) < 80 * TIMEOUT_MS, `${waits.map(Math.round).join(' and ')} ms at most`)
+  for (const device of evil) {
+    for (let messageId = 1; messageId <= 60; messageId++) t.equal((await device.next('puback')).messageId, messageId)
+  }
+  await until(() => sink.requests.filter((request) => /(same|other)$/.test(request.header('ce-source') ?? '')).length === 40)
+  for (const [type, source, data] of [['regex', 'same', { ok: true }], ['good', 'other', { celsius: 0 }]] as const) {
+    const events = sink.requests.filter((request) => request.header('ce-source')?.endsWith(source))
+    t.same(events.map(({ body }) => JSON.parse(body.toString()) as unknown),
+      Array.from({ length: 20 }, (_, n) => ({ n: n + 1, ...data })), 'each once, in order')
+    t.ok(events.every((request) => request.header('ce-type') === type))
+  }
+  const metrics = parseMetrics(await (await fetch(`http://${program.address('http')}/metrics`)).text())
+  t.equal(sampleOf(metrics, 'mqtt_broker_source_transforms_stopped_total'), 6, 'three times each')
+  for (const device of [same, other, ...evil]) device.abort()
+  t.equal(await program.stop(), 0)
+})
+
 test('a transform under way is finished and acknowledged when the program is told to end', async (t) => {
   const { program, open } = await start(t, [{ topic: 'regex', transform: HOSTILE['regex'] }, good])
   const device = await open('device')
