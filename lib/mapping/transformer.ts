@@ -73,9 +73,11 @@ const START_MS = 15_000
 const MAX_STARTS = 3
 const RESTART_MS = 100
 
-/** Three at once, or one in 20 s for ever: with the default of 250 ms some 4 percent of the time of the process. */
-const CLIENT_STRIKES = { limit: 3, fadeMs: 20_000, pauseMs: 30_000, maxPauseMs: 600_000, remembered: 10_000 }
-const RULE_STRIKES = { devices: 5, ratio: 4, windowMs: 60_000, pauseMs: 30_000, remembered: 64 }
+/** A strike fades in so many times what it may have cost, and no faster: so much of the time of the process it takes. */
+const FADE_FACTOR = 25
+const MIN_FADE_MS = 20_000
+const CLIENT_STRIKES = { limit: 3, remembered: 10_000 }
+const RULE_STRIKES = { devices: 5, ratio: 4, remembered: 64 }
 
 /** Makes the transformer; its process is started when it is needed first. */
 export function createTransformer (options: TransformerOptions): Transformer {
@@ -85,8 +87,8 @@ export function createTransformer (options: TransformerOptions): Transformer {
 class ProcessTransformer implements Transformer {
   readonly #options: TransformerOptions
   readonly #stuckMs: number
-  readonly #clients = new Strikes<string>(CLIENT_STRIKES)
-  readonly #rules = new RuleStrikes(RULE_STRIKES)
+  readonly #clients: Strikes<string>
+  readonly #rules: RuleStrikes
   readonly #turns = new ClientTurns<Job>()
   /** Whose turn has come: those to be run again, before those that were not yet. */
   #next: Job[] = []
@@ -105,6 +107,10 @@ class ProcessTransformer implements Transformer {
   constructor (options: TransformerOptions) {
     this.#options = options
     this.#stuckMs = options.timeoutMs * STUCK_FACTOR + STUCK_MS
+    const fadeMs = Math.max(MIN_FADE_MS, this.#stuckMs * FADE_FACTOR)
+    const pauseMs = fadeMs * 1.5
+    this.#clients = new Strikes({ ...CLIENT_STRIKES, fadeMs, pauseMs, maxPauseMs: pauseMs * 20 })
+    this.#rules = new RuleStrikes({ ...RULE_STRIKES, windowMs: fadeMs * 3, pauseMs })
   }
 
   run (input: TransformInput): Promise<TransformResult> {

@@ -164,6 +164,12 @@ test('a device whose transforms are slow again and again is left alone, and nobo
   t.equal(await evil(), 'it did not end within 20 ms')
 })
 
+test('the longer a transform may take, the longer who is slow is left alone', async (t) => {
+  const { run, told } = create(t, { timeoutMs: 400 })
+  for (let time = 1; time <= 3; time++) await run('($f := function($n) { $f($n + 1) }; $f(0))')
+  t.same(told, [{ whose: 'device', clientId: 'c', rule: 0, pauseMs: (2 * 400 + 250) * 25 * 1.5 }])
+})
+
 test('clients take turns: what one of them has waiting delays another by one job', async (t) => {
   const { run, told } = create(t, { timeoutMs: 20 })
   await run('1', {}, { clientId: 'honest' }) // the process is up
