@@ -73,7 +73,7 @@ const START_MS = 15_000
 const MAX_STARTS = 3
 const RESTART_MS = 100
 
-/** A strike fades in so many times what it may have cost, and no faster: so much of the time of the process it takes. */
+/** A strike fades in so many times what it may have cost: that bounds the part of the time that one can take. */
 const FADE_FACTOR = 25
 const MIN_FADE_MS = 20_000
 const CLIENT_STRIKES = { limit: 3, remembered: 10_000 }
