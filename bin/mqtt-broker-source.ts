@@ -5,6 +5,7 @@
  */
 import { createError, isMbsError, VERSION } from '../lib/light.ts'
 import type { Command } from './commands/command.ts'
+import { endOnSignals } from './early-signals.ts'
 
 /** Each is loaded when it is asked for: a health check must not take the time that a broker takes to load. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
@@ -49,6 +50,8 @@ async function main (argv: readonly string[]): Promise<number> {
   }
   const named = first !== undefined && !first.startsWith('-')
   const name = named ? first : 'run'
+  // A broker that is stopped while it is still loading was stopped in order.
+  endOnSignals(name === 'run' ? 0 : undefined)
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (load === undefined) throw createError('MBS_ERR_CLI_USAGE', { reason: `there is no command "${name}"` })
   const command = await load()

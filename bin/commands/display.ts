@@ -1,4 +1,5 @@
 import { createDisplayReceiver } from '../../lib/index.ts'
+import { takeSignals } from '../early-signals.ts'
 import { parse, port, type Command } from './command.ts'
 
 export const display: Command = {
@@ -14,6 +15,7 @@ answers 202; or 400 with the reason for what is no CloudEvent.
     })
     const receiver = createDisplayReceiver({ host: values.host, port: port(values.port), stream: process.stdout })
     process.stderr.write(`waiting for CloudEvents on http://${await receiver.start()}/\n`)
+    takeSignals()
     await new Promise<void>((resolve) => {
       process.once('SIGINT', resolve)
       process.once('SIGTERM', resolve)

@@ -1,5 +1,6 @@
 import { isatty } from 'node:tty'
 import { createSource, type Source } from '../../lib/index.ts'
+import { takeSignals } from '../early-signals.ts'
 import { parse, port, type Command } from './command.ts'
 
 export const run: Command = {
@@ -41,6 +42,7 @@ const SAME_SIGNAL_MS = 1000
 
 /** Resolves with the exit code when a signal has ended the source; a second signal ends the process at once. */
 async function stopOnSignal (source: Source): Promise<number> {
+  takeSignals()
   const signal = await new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)

@@ -6,6 +6,7 @@
 import type { Environment } from './environment.ts'
 import type { InjectedFindings } from './knative-observability.ts'
 import { redactUrl } from './problem.ts'
+import { OWNED_HEADERS } from './rules-sinks.ts'
 import { formatDuration } from './units.ts'
 import { httpUrlMistake } from './urls.ts'
 
@@ -101,6 +102,8 @@ function readHeaders (found: [string, string] | undefined, assign: Assign, warni
     const value = decoded(member.slice(at + 1).trim())
     if (at < 1 || !/^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$/.test(name) || !/^[!-~](?:[ -~]{0,8190}[!-~])?$/.test(value)) {
       warnings.push(`${variable} has something that is no header, such as name=value, and is left out`)
+    } else if (OWNED_HEADERS.has(name)) {
+      warnings.push(`${variable} has the header ${name}, which HTTP needs itself, and is left out`)
     } else {
       assign(variable, ['headers', name], value)
     }

@@ -303,3 +303,30 @@ test('the chart is of the version of the program', async (t) => {
   t.equal(appVersion, packageVersion())
   t.match(version, /^\d+\.\d+\.\d+$/)
 })
+
+test('labels of the values stand beside those that selectors have, and never in their place', { skip: MISSING }, async (t) => {
+  const names = ['name', 'instance', 'component'].map((name) => `app.kubernetes.io/${name}`)
+  const given = Object.fromEntries([...names, 'team'].map((name) => [name, 'gw']))
+  const plain = render({ example: 'everything' })
+  const labeled = render({ example: 'everything', values: { commonLabels: given, service: { labels: given } } })
+  t.equal(labeled.length, plain.length)
+  for (const [at, { kind, metadata }] of labeled.entries()) {
+    const before = plain[at]!.metadata
+    if (before.labels?.[names[0]!] === undefined) continue // an object of the values' own
+    t.equal(metadata.labels?.['team'], 'gw', `${kind} ${metadata.name}`)
+    for (const name of names) t.equal(metadata.labels?.[name], before.labels[name], `${kind} ${metadata.name}`)
+  }
+})
+
+test('a NetworkPolicy lets through to the port of the sink', { skip: MISSING }, async (t) => {
+  const portsOf = (uri: string) => {
+    const values = { sink: { mode: 'uri', uri, ref: { name: '' } }, networkPolicy: { enabled: true } }
+    const { egress } = find(render({ example: 'service', values }), 'NetworkPolicy').spec as unknown as {
+      readonly egress: ReadonlyArray<{ readonly ports: ReadonlyArray<{ readonly port: number }> }>
+    }
+    return egress[1]?.ports.map(({ port }) => port)
+  }
+  t.strictSame(portsOf('http://in.events.svc:9000/x'), [80, 443, 8080, 8081, 8443, 9000])
+  t.strictSame(portsOf('https://in.events.svc:8443/x'), [80, 443, 8080, 8081, 8443])
+  t.strictSame(portsOf('https://in.events.svc/x:1'), [80, 443, 8080, 8081, 8443])
+})

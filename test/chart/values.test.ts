@@ -28,6 +28,7 @@ const MISTAKES: Record<string, { over: object, says: RegExp }> = {
   'no sink': { over: { sink: { ref: { name: '' } } }, says: /sink\.ref\.name is missing/ },
   'an absolute URI beside a ref': { over: { sink: { uri: 'http://a/' } }, says: /sink\.uri is absolute/ },
   'K_SINK beside a SinkBinding': { over: { extraEnv: [{ name: 'K_SINK', value: 'http://a' }] }, says: /extraEnv sets K_SINK while sink\.mode is sinkbinding/ },
+  'a display beside a SinkBinding': { over: { config: { sink: { kind: 'display' } } }, says: /config\.sink\.kind is display while sink\.mode is sinkbinding/ },
   'a sink in the configuration beside a SinkBinding': { over: { config: { sink: { url: 'http://a' } } }, says: /config\.sink\.url is set while sink\.mode is sinkbinding/ },
   'a ref that nobody looks at': { over: { sink: { mode: 'uri', uri: 'http://a' } }, says: /sink\.ref\.name has no effect/ },
   'no URI': { over: { sink: { mode: 'uri', ref: { name: '' } } }, says: /sink\.uri has to be/ },

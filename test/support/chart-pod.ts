@@ -95,16 +95,16 @@ export class Node {
     const mounts = (container.volumeMounts ?? []).map(({ name, mountPath }) => {
       return { mountPath, volume: this.#volume(name) }
     })
-    const moved = (text: string) => mounts.reduce((moving, { mountPath, volume }) => {
-      return moving.replaceAll(new RegExp(`(?<![\\w/.-])${mountPath}(?=[/\\s"']|$)`, 'g'), volume.folder)
-    }, text)
+    // All at once: where a mount lies now may begin like another one.
+    const paths = new RegExp(`(?<![\\w/.-])(${mounts.map(({ mountPath }) => mountPath).join('|')})(?=[/\\s"']|$)`, 'g')
+    const folderOf = (path: string) => {
+      return mounts.find(({ mountPath }) => mountPath === path)?.volume.folder ?? join(this.#folder, 'nothing')
+    }
+    const moved = (text: string) => text.replaceAll(paths, folderOf)
     for (const { name, configMap } of pod.volumes as ReadonlyArray<{ name: string, configMap?: { name: string } }>) {
       if (configMap === undefined) continue
       const { data = {} } = find(this.#manifests, 'ConfigMap', configMap.name)
       this.fill(name, Object.fromEntries(Object.entries(data).map(([file, text]) => [file, moved(text)])))
-    }
-    const folderOf = (path: string) => {
-      return mounts.find(({ mountPath }) => mountPath === path)?.volume.folder ?? join(this.#folder, 'nothing')
     }
     const env: Record<string, string> = {
       MBS_KNATIVE_TOKEN_FILE: join(folderOf('/oidc'), 'token'),

@@ -39,13 +39,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: {{ include "mbs.name" . }}
 {{- end }}
 
+{{/* The port that `sink.uri` names, as a list; none where it names none. */}}
+{{- define "mbs.sinkPort" -}}
+{{- $port := regexFind ":[0-9]+$" (urlParse .Values.sink.uri).host | trimPrefix ":" -}}
+{{- if $port }}- {{ int $port }}{{ else }}[]{{ end }}
+{{- end }}
+
 {{/*
 The metadata of an object: name, namespace, labels, annotations.
 Takes a dict: root; name, the end of the name; labels and annotations of its own; component.
 */}}
 {{- define "mbs.metadata" -}}
 {{- $component := dict "app.kubernetes.io/component" (default "broker" .component) -}}
-{{- $labels := mergeOverwrite (include "mbs.labels" .root | fromYaml) $component (deepCopy .root.Values.commonLabels) (default dict .labels | deepCopy) -}}
+{{- $labels := mergeOverwrite (include "mbs.labels" .root | fromYaml) (deepCopy .root.Values.commonLabels) (default dict .labels | deepCopy) (include "mbs.selectorLabels" .root | fromYaml) $component -}}
 {{- $annotations := mergeOverwrite (deepCopy .root.Values.commonAnnotations) (default dict .annotations | deepCopy) -}}
 name: {{ include "mbs.fullname" .root }}{{ with .name }}-{{ . }}{{ end }}
 namespace: {{ .root.Release.Namespace }}

@@ -20,6 +20,9 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- if contains "://" $sink.uri -}}
 {{- $found = append $found "sink.uri is absolute while sink.mode is sinkbinding, where it is a path laid over the address of sink.ref: set sink.mode to uri, or make it relative." -}}
 {{- end -}}
+{{- if eq (default "http" $config.kind) "display" -}}
+{{- $found = append $found "config.sink.kind is display while sink.mode is sinkbinding: the sink of the SinkBinding would get nothing. Set sink.mode to none to have events printed, or take it out." -}}
+{{- end -}}
 {{- with $set -}}
 {{- $found = append $found (printf "extraEnv sets %s while sink.mode is sinkbinding: the SinkBinding sets these variables itself, and takes others away. Take it out of extraEnv, or set sink.mode to uri." (join ", " .)) -}}
 {{- end -}}

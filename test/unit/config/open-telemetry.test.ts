@@ -44,6 +44,9 @@ test('headers are added name by name; what is none is left out and not repeated'
   t.strictSame(wrong.config.tracing.headers, {})
   t.equal(wrong.warnings.length, 5)
   t.notMatch(wrong.warnings.join(), 'geheim')
+  const owned = load({ ...on, [`${BASE}HEADERS`]: 'te=1,Host=z,site=n' })
+  t.strictSame(owned.config.tracing.headers, { site: 'n' }, 'what is injected keeps nothing from starting')
+  t.match(owned.warnings, [/the header te,/, /the header host,/])
 })
 
 test('the timeout is milliseconds', async (t) => {
