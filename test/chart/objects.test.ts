@@ -203,6 +203,12 @@ test('EventTypes: those that are one type, each once; none of a rule that drops'
   t.strictSame(typesOf('broker'), [
     'com.example.alarm', 'com.example.telemetry', 'dev.mqttbrokersource.client.connected', 'dev.mqttbrokersource.client.disconnected', 'dev.mqttbrokersource.publish'
   ])
+  const usual = (rules: object[]) => render({
+    example: 'service', values: { eventTypes: { fromRules: true }, config: { events: { rules } } }
+  }).some(({ kind, spec }) => kind === 'EventType' && spec.type === 'dev.mqttbrokersource.publish')
+  t.ok(usual([{ topic: '#', subject: 'x' }]), 'a rule without a type')
+  t.notOk(usual([{ topic: '#', type: 'a' }]))
+  t.notOk(usual([{ topic: 'a', type: 'a' }, { topic: '#', drop: true }]))
   t.match(rendered.get('broker')!.find(({ kind }) => kind === 'EventType')!.spec.reference, { kind: 'Broker', name: 'default', namespace: 'devices' })
 })
 

@@ -131,6 +131,8 @@ const UNKNOWN: Record<string, object> = {
   'an annotation that is no text': { podAnnotations: { a: true } },
   'a digest': { image: { digest: 'sha256:1' } },
   'delivery in other words': { delivery: { retries: 3 } },
+  'a name that no object has': { fullnameOverride: 'MQTT' },
+  'a part of a name that no object has': { nameOverride: 'a_b' },
   'a permission': { auth: { permissions: { rules: [{ who: '*', publsh: ['#'] }] } } }
 }
 

@@ -75,7 +75,7 @@ test('a token file that is replaced while events flow: none is a dead letter, ea
     writeFileSync(`${file}.new`, valid)
     renameSync(`${file}.new`, file)
   }
-  await metricIs('delivery_waiting', 0)
+  await metricIs('delivery_waiting{sink="default"}', 0)
   t.same(takenBy(sink, taken), Array.from({ length: count }, (_, at) => at))
   t.equal(await metric('outbox_dead_letters'), 0)
   t.ok((await metric('sink_unauthorized_total{sink="default"}') ?? 0) >= 3)
@@ -137,7 +137,7 @@ test('a client certificate that is renewed while events flow, and a broken one i
   await metricIs('reloads_total{what="sink-tls",result="ok"}', 1)
   sink.closeIdle()
   await publish(10)
-  await metricIs('delivery_waiting', 0)
+  await metricIs('delivery_waiting{sink="default"}', 0)
   const arrived = new Map(sink.requests.map((request) => [Number(request.body.toString()), request.peer]))
   t.same([...arrived.keys()], Array.from({ length: 30 }, (_, at) => at))
   t.same([...arrived.values()].slice(0, 20), Array(20).fill('client'))
