@@ -65,7 +65,8 @@ export interface Broker {
   stats (): BrokerStats
   /**
    * Lets no further session in and ends those that there are one by one, spread over a time, so that their devices do
-   * not all come back at once. Each is answered first what it has sent. Resolves when they are ended.
+   * not all come back at once. Each is answered first what it has sent. Resolves when they are ended, or when the time
+   * is over: who still waits for an answer then is ended by `close`.
    */
   drain (windowMs: number): Promise<void>
   /** Lets no further publish and no further session in; resolves when what was let in is stored and answered. */
@@ -201,7 +202,8 @@ class AedesBroker implements Broker {
       if (waitMs >= 1) await sleep(waitMs)
       ends.push(this.#end(client))
     }
-    await Promise.all(ends)
+    const leftMs = Math.max(0, startedAt + windowMs - performance.now())
+    await Promise.race([Promise.all(ends), sleep(leftMs, undefined, { ref: false })])
   }
 
   async #end (client: AedesClient): Promise<void> {

@@ -84,3 +84,27 @@ test('a start that fails waits for nothing', async (t) => {
   t.ok(performance.now() - startedAt < 60_000)
   t.equal(await first.stop(), 0)
 })
+
+test('a device whose publish waits for a sink that is down does not hold up the others beyond the window', async (t) => {
+  const program = await startProgram(t, {
+    dataDir: `${t.testdir()}/data`,
+    listeners: [{ port: 0 }],
+    http: { port: 0 },
+    sink: { url: 'http://127.0.0.1:1/' },
+    events: { rules: [{ topic: 'waits', ack: 'delivered' }] },
+    limits: { publishTimeout: 'PT5M' },
+    delivery: { grace: 'PT0S' },
+    drain: { window: 'PT0.5S' },
+    log: { format: 'json' }
+  })
+  const waiting = await RawMqtt.open(program.port('mqtt'), { clientId: 'waiting' })
+  waiting.send({ cmd: 'publish', topic: 'waits', payload: '1', qos: 1, messageId: 1, dup: false, retain: false })
+  const metrics = async () => await (await fetch(`http://${program.address('http')}/metrics`)).text()
+  const one = /^mqtt_broker_source_delivery_waiting\{sink="default"\} 1$/m
+  while (!one.test(await metrics())) await new Promise(setImmediate)
+  const signaledAt = performance.now()
+  t.equal(await program.stop(), 0)
+  const tookMs = performance.now() - signaledAt
+  t.ok(tookMs < 60_000, `it took ${tookMs} ms, far less than the publish may wait`)
+  waiting.abort()
+})
