@@ -62,10 +62,11 @@ const PLAN: readonly Row[] = [
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },
   { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'], packages: ['ws'] },
-  { place: 'lib/broker/', lib: COMMON, packages: ['aedes'] },
+  { place: 'lib/level/', lib: ['lib/errors.ts'], packages: ['classic-level'] },
+  { place: 'lib/broker/', lib: [...COMMON, 'lib/level/'], packages: ['aedes'] },
   { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['ajv', 'jsonata'] },
   { place: 'lib/cloudevent/', lib: COMMON, packages: ['cloudevents'] },
-  { place: 'lib/outbox/', lib: COMMON, packages: ['classic-level', 'memory-level'] },
+  { place: 'lib/outbox/', lib: [...COMMON, 'lib/level/'], packages: ['memory-level'] },
   { place: 'lib/delivery/', lib: [...COMMON, 'lib/outbox/outbox.ts', 'lib/sink/sink.ts'] },
   { place: 'lib/sink/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['undici'] },
   {

@@ -5,8 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createError, type MbsError } from '../errors.ts'
+import { givingUp } from '../level/scan.ts'
 import type { Database } from './database.ts'
-import { givingUp } from './scan.ts'
 
 /** Tries until what may be gone for good is taken as gone: a quarter of a minute where the first delay is 0.5 s. */
 const PATIENT_TRIES = 6

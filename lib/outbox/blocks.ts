@@ -1,9 +1,9 @@
 /** Finding blocks by the sequences that they hold, and reading the events in them one after the other. */
+import { firstKeys, readValues } from '../level/scan.ts'
 import type { StoredEvent } from '../message.ts'
 import { BlockReader } from './block.ts'
 import type { Database } from './database.ts'
 import { blockKey, BLOCKS_END, blocksFrom, endOf, parseBlockKey, type BlockKey } from './keys.ts'
-import { firstKeys, readValues } from './scan.ts'
 
 /** Keys of blocks that are read at once; and about how many bytes of blocks are. */
 const KEYS_AT_ONCE = 64

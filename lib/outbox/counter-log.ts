@@ -3,11 +3,11 @@
  * up to where in the outbox they tell everything. What lies behind the mark is read from the events themselves. Written
  * with other batches, and at times all of them anew, in the place of the portions before.
  */
+import { eachEntry, readValue } from '../level/scan.ts'
+import { seal, unseal } from '../level/sealed.ts'
 import type { Counter } from './counters.ts'
 import type { BatchOperation, Database } from './database.ts'
 import { COUNTERS_ALL, COUNTERS_MARK_KEY, countersKey, parseCountersKey } from './keys.ts'
-import { eachEntry, readValue } from './scan.ts'
-import { seal, unseal } from './sealed.ts'
 
 /** Counters of one value. */
 const PORTION = 4096

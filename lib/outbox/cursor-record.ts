@@ -1,6 +1,6 @@
 /** A cursor as bytes: sealed, the lowest sequence as u64, then the bitmap. */
+import { seal, unseal } from '../level/sealed.ts'
 import type { CursorState } from './outbox.ts'
-import { seal, unseal } from './sealed.ts'
 
 export function encodeCursor ({ lowest, beyond }: CursorState): Buffer {
   const head = Buffer.alloc(8)

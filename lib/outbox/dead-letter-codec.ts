@@ -2,9 +2,9 @@
  * A dead letter as bytes: sealed; a JSON head behind its length, the answer's body behind its length, the record. The
  * name of the sink stands in the key.
  */
+import { seal, unseal } from '../level/sealed.ts'
 import type { DeadLetter } from '../message.ts'
 import { extensionsText, readRecord, recordBound, recordLength, writeRecord } from './record.ts'
-import { seal, unseal } from './sealed.ts'
 
 type Head = Omit<DeadLetter, 'stored' | 'data' | 'sink'> & { readonly sequence: number }
 

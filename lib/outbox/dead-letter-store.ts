@@ -3,6 +3,7 @@
  * from the log to them frees the log. Changes are made one after the other, as each needs the size of what it replaces.
  */
 import { createError, reasonOf } from '../errors.ts'
+import { firstKeys, readValue } from '../level/scan.ts'
 import type { DeadLetter, LetterId } from '../message.ts'
 import type { Access } from './access.ts'
 import type { Committer } from './committer.ts'
@@ -11,7 +12,6 @@ import { decodeDeadLetter, encodeDeadLetter } from './dead-letter-codec.ts'
 import { letterKey, LETTERS, lettersFrom, parseLetterKey } from './keys.ts'
 import type { Run } from './losses.ts'
 import type { PageLimit } from './outbox.ts'
-import { firstKeys, readValue } from './scan.ts'
 
 /** Keys read at once. */
 const KEYS_AT_ONCE = 64

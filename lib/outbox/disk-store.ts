@@ -1,190 +1,63 @@
 /**
  * The files of the outbox: a LevelDB directory, and beside its files `closed.json`, which is there while nobody has the
- * outbox open and says up to where it went. Puts LevelDB's failures into this program's errors.
- *
- * Must never let LevelDB begin anew where there are events: without its CURRENT file it would, and delete them.
+ * outbox open and says up to where it went.
  */
-import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
-import { ClassicLevel } from 'classic-level'
-import { createError, reasonOf } from '../errors.ts'
-import type { Database, Evidence, OpenedDatabase, Store } from './database.ts'
-import { levelDatabase } from './level-database.ts'
-import { isMissingFile } from './scan.ts'
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { createError } from '../errors.ts'
+import { hasData, LevelDirectory } from '../level/level-directory.ts'
+import type { Evidence, OpenedDatabase, Store } from './database.ts'
 import { scanWal, widen, type WalSpan } from './wal-scan.ts'
 
-/**
- * Tables are mapped into memory while they are open: 64 of them (LevelDB opens no fewer), of the size of the write
- * buffer, bound what reading a long log adds to the resident size. A smaller buffer costs more compactions.
- */
-const LEVEL_OPTIONS = {
-  keyEncoding: 'buffer',
-  valueEncoding: 'buffer',
-  compression: false,
-  writeBufferSize: 4 * 1024 * 1024,
-  maxFileSize: 2 * 1024 * 1024,
-  maxOpenFiles: 64,
-  cacheSize: 4 * 1024 * 1024
-} as const
-
 const MARKER = 'closed.json'
-const PROBE = 'probe.tmp'
-const PROBE_BYTES = 64 * 1024
 
 export class DiskStore implements Store {
   readonly kind = 'disk'
   readonly location: string
+  readonly #directory: LevelDirectory
 
   constructor (directory: string) {
     this.location = directory
+    this.#directory = new LevelDirectory(directory, {
+      unusable: (directory, reason, cause) => createError('MBS_ERR_OUTBOX_DIRECTORY', { directory, reason }, cause),
+      locked: (directory, cause) => createError('MBS_ERR_OUTBOX_LOCKED', { directory }, cause),
+      corrupt: (directory, reason, cause) => createError('MBS_ERR_OUTBOX_CORRUPT', { directory, reason }, cause)
+    })
   }
 
   async inspect (): Promise<Evidence> {
+    const directory = this.#directory
     try {
-      await this.#makeDirectory()
-      const files = await this.#files()
+      await directory.make()
+      const files = await directory.files()
       const closedAt = await this.#closedAt()
       let span: WalSpan | undefined
       for (const { name, bytes } of files) {
-        if (name.endsWith('.log') && bytes > 0) span = widen(span, scanWal(await readFile(this.#path(name))))
+        if (name.endsWith('.log') && bytes > 0) span = widen(span, scanWal(await readFile(directory.path(name))))
       }
       const clean = closedAt !== undefined || !hasData(files)
       return { clean, next: Math.max(closedAt ?? 1, span?.to ?? 1), walFirst: span?.from }
     } catch (cause) {
-      throw this.#directoryError(cause)
+      throw directory.unusable(cause)
     }
   }
 
   async open (repair: boolean): Promise<OpenedDatabase> {
-    await this.#probe()
-    const files = await this.#files()
-    // Asked for or not, the first try finds out whether another process has it: repairing does not look.
-    const mayCreate = !hasData(files)
-    const first = await this.#tryOpen(mayCreate)
-    if ('database' in first && !repair) return await this.#opened(first.database, undefined)
-    if ('database' in first) await first.database.close()
-    const reason = 'error' in first ? reasonOf(first.error) : 'damaged'
-    try {
-      await ClassicLevel.repair(this.location)
-    } catch (cause) {
-      throw createError('MBS_ERR_OUTBOX_CORRUPT', { directory: this.location, reason: reasonOf(cause) }, cause)
-    }
-    const second = await this.#tryOpen(false)
-    if ('database' in second) return await this.#opened(second.database, reason)
-    throw createError('MBS_ERR_OUTBOX_CORRUPT', { directory: this.location, reason: reasonOf(second.error) }, second.error)
+    const opened = await this.#directory.open(repair)
+    await rm(this.#directory.path(MARKER), { force: true })
+    return opened
   }
 
   async closed (next: number): Promise<void> {
-    await writeFile(this.#path(MARKER), JSON.stringify({ next }))
-  }
-
-  /** Makes the directory; what is stored in it must not vanish in a power cut because its own entry was not on disk. */
-  async #makeDirectory (): Promise<void> {
-    const missing: string[] = []
-    for (let path = resolve(this.location); !await exists(path); path = dirname(path)) missing.unshift(path)
-    // One by one: node's recursive mkdir never ends where a file system has no directories to make, such as /proc.
-    for (const path of missing) {
-      await mkdir(path)
-      await syncDirectory(dirname(path))
-    }
-  }
-
-  async #opened (database: Database, repaired: string | undefined): Promise<OpenedDatabase> {
-    await rm(this.#path(MARKER), { force: true })
-    return { database, repaired }
-  }
-
-  /** Opens it; the error of damage comes back, every other one is thrown. */
-  async #tryOpen (createIfMissing: boolean): Promise<{ database: Database } | { error: unknown }> {
-    const level = new ClassicLevel<Buffer, Buffer>(this.location, { ...LEVEL_OPTIONS, createIfMissing })
-    try {
-      await level.open()
-      return { database: levelDatabase(level) }
-    } catch (wrapped) {
-      // abstract-level wraps the reason, which alone has LevelDB's code.
-      const error = wrapped instanceof Error ? wrapped.cause ?? wrapped : wrapped
-      const { code } = error as NodeJS.ErrnoException
-      if (code === 'LEVEL_LOCKED') throw createError('MBS_ERR_OUTBOX_LOCKED', { directory: this.location }, error)
-      if (code === 'LEVEL_IO_ERROR' && !isMissingFile(error)) throw this.#directoryError(error)
-      return { error }
-    }
-  }
-
-  /**
-   * Writes as much as opening will have to, so that a full or read-only disk is found out without LevelDB, which keeps
-   * some memory of every failed try.
-   */
-  async #probe (): Promise<void> {
-    try {
-      const files = await this.#files()
-      const logBytes = files.reduce((sum, { name, bytes }) => sum + (name.endsWith('.log') ? bytes : 0), 0)
-      const file = await open(this.#path(PROBE), 'w')
-      try {
-        await file.writeFile(Buffer.alloc(PROBE_BYTES + logBytes))
-        await file.sync()
-      } finally {
-        await file.close()
-        await rm(this.#path(PROBE), { force: true })
-      }
-    } catch (cause) {
-      throw this.#directoryError(cause)
-    }
-  }
-
-  async #files (): Promise<FileEntry[]> {
-    const names = await readdir(this.location)
-    return await Promise.all(names.map(async (name) => {
-      // A file that is gone by now is one of another process, which opening will find out.
-      const bytes = await stat(this.#path(name)).then(({ size }) => size, () => 0)
-      return { name, bytes }
-    }))
+    await writeFile(this.#directory.path(MARKER), JSON.stringify({ next }))
   }
 
   /** What the last owner wrote when it closed the outbox. */
   async #closedAt (): Promise<number | undefined> {
     try {
-      const { next } = JSON.parse(await readFile(this.#path(MARKER), 'utf8')) as { next?: unknown }
+      const { next } = JSON.parse(await readFile(this.#directory.path(MARKER), 'utf8')) as { next?: unknown }
       return typeof next === 'number' ? next : undefined
     } catch {
       return undefined
     }
   }
-
-  #path (name: string): string {
-    return join(this.location, name)
-  }
-
-  #directoryError (cause: unknown) {
-    return createError('MBS_ERR_OUTBOX_DIRECTORY', { directory: this.location, reason: reasonOf(cause) }, cause)
-  }
-}
-
-/** Not every system lets a directory be opened, and not every user may read it: then its file system has to do. */
-async function syncDirectory (path: string): Promise<void> {
-  const directory = await open(path).catch(() => undefined)
-  try {
-    await directory?.sync()
-  } finally {
-    await directory?.close()
-  }
-}
-
-async function exists (path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw error
-  }
-}
-
-interface FileEntry {
-  readonly name: string
-  readonly bytes: number
-}
-
-/** True where there are tables or logs of a database. */
-function hasData (files: readonly FileEntry[]): boolean {
-  return files.some(({ name, bytes }) => name === 'CURRENT' || /\.(ldb|sst)$/.test(name) || (name.endsWith('.log') && bytes > 0))
 }

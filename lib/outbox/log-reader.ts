@@ -2,6 +2,7 @@
  * The way out: pages of events, from memory where the reader keeps up, else from the blocks on disk. What is damaged is
  * passed over and counted; reading never stops at it. Never holds more than one page, one block and its read-ahead.
  */
+import { readValue, readValues } from '../level/scan.ts'
 import type { StoredEvent } from '../message.ts'
 import type { Access } from './access.ts'
 import { BlockReader } from './block.ts'
@@ -11,7 +12,6 @@ import { blockKey, endOf, type BlockKey } from './keys.ts'
 import type { LogState } from './log-state.ts'
 import type { Run } from './losses.ts'
 import type { Page, PageLimit } from './outbox.ts'
-import { readValue, readValues } from './scan.ts'
 import type { TailCache } from './tail-cache.ts'
 
 /** Keys of blocks that are read at once; and about how many bytes of blocks are. */

@@ -6,7 +6,7 @@
  * The marks are the part of it that the blocks do not tell: they are written with every trim, so that a sequence is
  * never used twice when all blocks are gone.
  */
-import { seal, unseal } from './sealed.ts'
+import { seal, unseal } from '../level/sealed.ts'
 
 /** What one write changes beside the events that it adds. */
 export interface StateChange {

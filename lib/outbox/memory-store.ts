@@ -1,7 +1,7 @@
 /** A database in memory. Opened again it has what it had; gone with the process. */
 import { MemoryLevel } from 'memory-level'
+import { levelDatabase } from '../level/level-database.ts'
 import type { Database, Evidence, OpenedDatabase, Store } from './database.ts'
-import { levelDatabase } from './level-database.ts'
 
 export class MemoryStore implements Store {
   readonly kind = 'memory'

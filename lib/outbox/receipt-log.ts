@@ -2,10 +2,10 @@
  * The receipts on disk: one value with those of each block, written in the same batch. About the newest `limit` stay;
  * a write that adds some removes what is too old, so that keeping them costs no write of its own.
  */
+import { seal, unseal } from '../level/sealed.ts'
 import { receiptsKey, type ReceiptsKey } from './keys.ts'
 import type { BatchOperation } from './database.ts'
 import type { Receipt } from './outbox.ts'
-import { seal, unseal } from './sealed.ts'
 
 export class ReceiptLog {
   readonly #limit: number

@@ -3,6 +3,7 @@
  * Looks at the ends of the log and at what was in its write-ahead logs, never at all of it: a million events waiting
  * make no difference. What is missing in between is found when it is read.
  */
+import { eachEntry, eachKey, firstKeys, readValue } from '../level/scan.ts'
 import { blockAt, blockAtOrBefore, blockBehind } from './blocks.ts'
 import { cursorEnd, decodeCursor } from './cursor-record.ts'
 import type { Database } from './database.ts'
@@ -15,7 +16,6 @@ import { decodeMarks, type LogState } from './log-state.ts'
 import type { Run } from './losses.ts'
 import type { Receipt } from './outbox.ts'
 import { decodeReceipts } from './receipt-log.ts'
-import { eachEntry, eachKey, firstKeys, readValue } from './scan.ts'
 
 /** What is known beforehand. */
 export interface Expected {

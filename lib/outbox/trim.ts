@@ -2,11 +2,11 @@
  * Forgetting the beginning of the log. Blocks go as a whole, so the block that holds the first sequence still wanted
  * stays; the deletions are written like everything else, in batches, each with the marks of how far it came.
  */
+import { firstKeys } from '../level/scan.ts'
 import { blockAt, blockBehind } from './blocks.ts'
 import type { Write } from './committer.ts'
 import type { BatchOperation, Database } from './database.ts'
 import { blocksFrom, endOf, parseBlockKey } from './keys.ts'
-import { firstKeys } from './scan.ts'
 
 /** Blocks that one write removes. */
 const BLOCKS_AT_ONCE = 1024

@@ -7,7 +7,7 @@ import {
 } from '../../../lib/outbox/keys.ts'
 import { decodeMarks, encodeMarks, LogState } from '../../../lib/outbox/log-state.ts'
 import { decodeReceipts, encodeReceipts } from '../../../lib/outbox/receipt-log.ts'
-import { seal, unseal } from '../../../lib/outbox/sealed.ts'
+import { seal, unseal } from '../../../lib/level/sealed.ts'
 import { eventOf, letterOf, receiptOf } from '../../support/outbox-fixtures.ts'
 
 /** A block with the events 1 to `count`. */

@@ -1,4 +1,4 @@
-/** A checksum around the small values of the outbox (cursors, marks, receipts, dead letters). LevelDB verifies none. */
+/** A checksum around small values of a database (cursors, receipts, sessions). LevelDB verifies none. */
 import { crc32 } from 'node:zlib'
 
 /** The parts behind each other, behind their checksum. */

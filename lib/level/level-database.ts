@@ -1,4 +1,4 @@
-/** Any abstract-level database of buffers as the outbox's `Database`. */
+/** Any abstract-level database of buffers as a `Database`. */
 import type { BatchOperation, Database, KeyIterator } from './database.ts'
 
 /** What is used of abstract-level; classic-level and memory-level both have it. */
