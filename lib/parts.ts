@@ -3,6 +3,10 @@
  * which puts them together, and by maintenance.ts. Nothing is opened here.
  */
 import { join } from 'node:path'
+import { BrokerState } from './broker/broker-state.ts'
+import type { StateLimits } from './broker/contract.ts'
+import { DiskJournalStore } from './broker/journal-store.ts'
+import { Journal } from './broker/journal.ts'
 import { separateFamilies } from './config/addresses.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { classify } from './delivery/classify.ts'
@@ -133,6 +137,20 @@ export function createOutbox ({ dataDir, outbox, events, limits }: Config, telem
 /** Where the outbox lies on disk. */
 export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
   return join(dataDir, 'outbox')
+}
+
+/** What the broker keeps for clients, where a configuration asks for it; not opened. */
+export function createBrokerState (
+  { dataDir, broker: { sessions } }: Config, limits: StateLimits, telemetry: Telemetry
+): BrokerState {
+  switch (sessions) {
+    case 'memory': return new BrokerState(limits, telemetry)
+    case 'disk': {
+      const { reopenMinMs, reopenMaxMs } = OUTBOX
+      const store = new DiskJournalStore(join(dataDir, 'sessions'))
+      return new BrokerState(limits, telemetry, new Journal({ store, reopenMinMs, reopenMaxMs, telemetry }))
+    }
+  }
 }
 
 /** Where and how a listener listens. */

@@ -26,7 +26,7 @@ import { reservedTopics } from './mapping/event-rules.ts'
 import type { Publish } from './message.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import {
-  createEventMapper, createLifecycle, createOutbox, createTracing, transportOf, type EventMapper
+  createBrokerState, createEventMapper, createLifecycle, createOutbox, createTracing, transportOf, type EventMapper
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import { createSinks, type SinkParts, type Target } from './sink-parts.ts'
@@ -129,9 +129,9 @@ export class Source {
 
   /**
    * Opens the outbox, then everything up to the listeners. Idempotent.
-   * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_MAPPING_*, MBS_ERR_OUTBOX_*, MBS_ERR_LISTENER_*,
-   * MBS_ERR_SINK_CA, MBS_ERR_SINK_TLS, MBS_ERR_SINK_CREDENTIALS, MBS_ERR_TRACING_HEADERS, MBS_ERR_HTTP_BIND;
-   * MBS_ERR_SOURCE_CLOSED after `close`
+   * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_MAPPING_*, MBS_ERR_OUTBOX_*, MBS_ERR_SESSIONS_*,
+   * MBS_ERR_LISTENER_*, MBS_ERR_SINK_CA, MBS_ERR_SINK_TLS, MBS_ERR_SINK_CREDENTIALS, MBS_ERR_TRACING_HEADERS,
+   * MBS_ERR_HTTP_BIND; MBS_ERR_SOURCE_CLOSED after `close`
    */
   start (): Promise<void> {
     if (this.#starting === undefined && this.#closing !== undefined) {
@@ -229,7 +229,8 @@ export class Source {
   }
 
   async #startBroker (ingest: Ingest): Promise<Broker> {
-    const { connectTimeout, sessionExpiry, ...limits } = this.config.limits
+    const { connectTimeout, sessionExpiry, ...rest } = this.config.limits
+    const limits = { ...rest, sessionExpiryMs: sessionExpiry }
     const publish = (publishing: Publish) => ingest.publish(publishing)
     return await createBroker({
       authenticate: async (credentials, signal) => await this.#access.authenticate(credentials, signal),
@@ -241,9 +242,9 @@ export class Source {
       limits: {
         ...limits,
         connectTimeoutMs: connectTimeout,
-        sessionExpiryMs: sessionExpiry,
         reserved: reservedTopics(this.config.events.presets)
       },
+      state: createBrokerState(this.config, limits, this.#telemetry),
       telemetry: this.#telemetry
     })
   }

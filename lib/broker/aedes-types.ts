@@ -23,6 +23,8 @@ export interface AedesClient extends Omit<Client, 'conn' | 'clean' | 'connecting
   will: object | null
   /** It has sent DISCONNECT [MQTT-3.14.4-3]. */
   readonly _disconnected: boolean
+  /** The packet identifier that a message sent to it gets next. */
+  _nextId: number
 }
 
 /** Called back once: null lets the publish pass, an error closes the connection. */
@@ -86,7 +88,8 @@ export interface OutgoingPacket {
   readonly cmd: string
   readonly qos?: QoS | undefined
   readonly retain?: boolean | undefined
-  readonly messageId?: number | undefined
+  /** Read again when it goes out, after `outgoingUpdate`. */
+  messageId?: number | undefined
   readonly brokerId?: string | undefined
   readonly brokerCounter?: number | undefined
 }
@@ -104,8 +107,12 @@ export interface OutgoingPackets {
 
 /** Where Aedes keeps the subscriptions of persistent sessions. */
 export interface SubscriptionStore {
-  addSubscriptions (client: { id: string }, subscriptions: ReadonlyArray<{ readonly topic: string }>): Promise<void>
+  addSubscriptions (
+    client: { id: string }, subscriptions: ReadonlyArray<{ readonly topic: string, readonly qos: QoS }>
+  ): Promise<void>
   removeSubscriptions (client: AedesClient, filters: readonly string[]): Promise<void>
+  /** Those with QoS 1 and 2 that a message of this topic matches, each of a client. */
+  subscriptionsByTopic (topic: string): Promise<ReadonlyArray<{ readonly clientId: string, readonly topic: string }>>
   /** A session begins anew. */
   cleanSubscriptions (client: { id: string }): Promise<void>
 }

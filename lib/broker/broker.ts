@@ -53,6 +53,8 @@ export interface BrokerOptions {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
     readonly connectTimeoutMs: number
   }
+  /** Where it keeps what it keeps for clients; not opened. In memory alone, unless given. */
+  readonly state?: BrokerState | undefined
   readonly telemetry: Telemetry
 }
 
@@ -75,11 +77,12 @@ export interface Broker {
   close (): Promise<void>
 }
 
-/** Makes the broker and starts it. */
+/** Makes the broker and starts it, with what its state has read back. @throws what the state cannot be opened for */
 export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const { limits, permissions, telemetry } = options
   const connections = new ConnectionErrors(telemetry)
-  const kept = new BrokerState(limits, telemetry)
+  const kept = options.state ?? new BrokerState(limits, telemetry)
+  await kept.open()
   const { sessions, subscriptions, unreleased } = kept
   const openSessions = new OpenSessions()
   const identities = new Identities()
@@ -89,6 +92,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     permissions,
     deniedPublish: options.deniedPublish,
     unreleased,
+    writeAhead: kept.writeAhead,
     limits,
     telemetry,
     refused: (client) => { connections.markTold(client) }
@@ -125,7 +129,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   }))
   const internals = internalsOf(aedes)
   openSessions.attach(internals)
-  kept.attach(internals.persistence)
+  await kept.attach(internals.persistence)
   subscribeHook.attach(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
@@ -143,7 +147,8 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   })
   aedes.on('unsubscribe', (filters, client) => {
     watch?.unsubscribed(client as unknown as AedesClient, filters)
-    subscriptions.release(client as unknown as AedesClient, filters)
+    // Those of persistent sessions were released when they were deleted; they may be granted again by now.
+    if (client.clean) subscriptions.release(client as unknown as AedesClient, filters)
   })
   aedes.on('clientDisconnect', (client) => {
     watch?.ended(client as unknown as AedesClient)
@@ -233,7 +238,7 @@ class AedesBroker implements Broker {
     for (const connection of this.#connections) connection.destroy()
     await this.#watch?.settled()
     await this.#hook.settled()
-    this.#kept.close()
+    await this.#kept.close()
   }
 }
 

@@ -16,6 +16,7 @@ import { clientOf, fieldsOf, type Identities } from './identities.ts'
 import { copyOf, ownCopyOf } from './payload.ts'
 import { topicProblem } from './topics.ts'
 import type { UnreleasedPublishes } from './unreleased-publishes.ts'
+import type { WriteAhead } from './write-ahead.ts'
 
 export interface PublishHookOptions {
   readonly store: StorePublish
@@ -23,6 +24,8 @@ export interface PublishHookOptions {
   readonly permissions: Permissions
   readonly deniedPublish: DeniedPublish
   readonly unreleased: UnreleasedPublishes
+  /** What a publish waits for at QoS 1 and 2, after its event is stored, where sessions are kept on disk. */
+  readonly writeAhead?: WriteAhead | undefined
   readonly limits: BrokerLimits
   readonly telemetry: Telemetry
   /** Called before a connection is closed because a publish was refused, which telemetry has been told of. */
@@ -97,7 +100,7 @@ export class PublishHook {
     const arrival = this.#arrive(client, packet)
     const messageId = packet.messageId as number
     if (packet.qos === 2) this.#answerExactlyOnce(client, messageId, arrival, callback)
-    else if (packet.qos === 1 || arrival.denial?.kind === 'refused') this.#answerAtLeastOnce(client, arrival, callback)
+    else if (packet.qos === 1 || arrival.denial?.kind === 'refused') this.#answerAtLeastOnce(client, packet, arrival, callback)
     else this.#answerAtMostOnce(client, arrival, callback)
   }
 
@@ -106,9 +109,24 @@ export class PublishHook {
     const identity = this.#options.identities.of(client)
     const denial = this.#denialOf(client, identity, packet)
     if (denial !== undefined) return { settled: this.#last.get(client) ?? Promise.resolve(STORED), denial }
-    const settled = this.#options.store(toPublish(identity, packet))
+    const stored = this.#options.store(toPublish(identity, packet))
+    const { writeAhead } = this.#options
+    const settled = writeAhead === undefined || packet.qos === 0
+      ? stored
+      : this.#writeAhead(writeAhead, stored, client, packet)
     this.#last.set(client, settled)
     return { settled }
+  }
+
+  /** Settles when what the publish changes for other clients is on disk as well, and not before those before it. */
+  async #writeAhead (
+    writeAhead: WriteAhead, stored: Promise<PublishOutcome>, client: AedesClient, packet: PublishPacket
+  ): Promise<PublishOutcome> {
+    const before = this.#last.get(client)
+    const outcome = await stored
+    const error = outcome.kind === 'stored' ? await writeAhead.write(client, packet) : undefined
+    await before
+    return error === undefined ? outcome : { kind: 'refused', error }
   }
 
   /** What becomes of a publish that is not permitted; undefined: it is. */
@@ -133,8 +151,10 @@ export class PublishHook {
     setImmediate(() => { this.#answer(callback, null) })
   }
 
-  #answerAtLeastOnce (client: AedesClient, arrival: Arrival, callback: PublishCallback): void {
+  #answerAtLeastOnce (client: AedesClient, packet: PublishPacket, arrival: Arrival, callback: PublishCallback): void {
     this.#await(arrival, (outcome) => {
+      // Aedes hands on what it can acknowledge.
+      if (!client.connected && !client.connecting) this.#options.writeAhead?.discard(client, packet)
       this.#settle(client, outcome, callback)
       client.conn.publishStored()
     })

@@ -5,6 +5,9 @@
  * Stands in for that part of Aedes' persistence, which is not bounded, and which compares a new subscription with all
  * retained messages in one step: here a search takes many short ones, one search after the other. A client has one
  * search at a time, which goes on as the client takes what was found.
+ *
+ * With a journal, what is acknowledged is written down before, in `ahead`, and stored when Aedes comes to it: of a
+ * topic the journal has the last that was written ahead, whatever is stored in between.
  */
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -12,6 +15,8 @@ import { createError, type MbsError } from '../errors.ts'
 import { levelsOf, matchesTopic } from '../topic-filter.ts'
 import type { RetainedPackets, StoredPacket } from './aedes-types.ts'
 import type { Connection } from './contract.ts'
+import type { RetainedRecord } from './journal-records.ts'
+import type { StateJournal } from './state-journal.ts'
 import { hasWildcard } from './topics.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
@@ -32,11 +37,18 @@ export class RetainedMessages {
   #turn: Promise<void> = Promise.resolve()
   /** Who subscribed last. */
   #subscriber: Connection | undefined
+  readonly #journal: StateJournal | undefined
+  /** By topic: the payload that was written ahead last, until it is stored. */
+  readonly #ahead = new Map<string, Buffer>()
 
-  /** @param refused told MBS_ERR_LIMIT_RETAINED for each message that is not retained */
-  constructor (limits: RetainedLimits, refused: (error: MbsError) => void) {
+  /**
+   * @param refused told MBS_ERR_LIMIT_RETAINED for each message that is not retained
+   * @param journal where they are kept as well
+   */
+  constructor (limits: RetainedLimits, refused: (error: MbsError) => void, journal?: StateJournal) {
     this.#limits = limits
     this.#refused = refused
+    this.#journal = journal
   }
 
   get count (): number {
@@ -60,29 +72,73 @@ export class RetainedMessages {
     this.#subscriber = connection
   }
 
+  /** Takes up messages from before a restart; they are on disk. */
+  restore (messages: ReadonlyMap<string, RetainedRecord>): void {
+    for (const [topic, { payload, qos }] of messages) {
+      const packet: StoredPacket = { cmd: 'publish', topic, payload, qos, retain: true }
+      this.#messages.set(topic, packet)
+      this.#bytes += sizeOf(packet)
+    }
+  }
+
+  /**
+   * Writes down what a publish that is not acknowledged yet will change, which `store` or `discard` follows.
+   * @returns false where there is nothing to write
+   */
+  ahead (packet: Pick<StoredPacket, 'topic' | 'payload' | 'qos'>): boolean {
+    const { topic, payload } = packet
+    if (this.#journal === undefined) return false
+    if (payload.length === 0) {
+      if (!this.#messages.has(topic) && !this.#ahead.has(topic)) return false
+      this.#journal.retainedGone(topic)
+    } else {
+      if (this.#reached(packet) !== undefined) return false
+      this.#journal.retained(topic, packet)
+    }
+    this.#ahead.set(topic, payload)
+    return true
+  }
+
+  /** A publish that was written ahead does not go on. */
+  discard ({ topic, payload }: Pick<StoredPacket, 'topic' | 'payload'>): void {
+    if (this.#ahead.get(topic) !== payload) return
+    this.#ahead.delete(topic)
+    this.#write(topic)
+  }
+
   /** Retains a message, replaces the one of its topic, or, being empty, deletes that. */
   store ({ topic, payload, qos }: StoredPacket): void {
     const before = this.#messages.get(topic)
-    const freed = before === undefined ? 0 : sizeOf(before)
-    if (payload.length === 0) {
-      this.#messages.delete(topic)
-      this.#bytes -= freed
-      return
-    }
     const packet: StoredPacket = { cmd: 'publish', topic, payload, qos, retain: true }
-    const bytes = this.#bytes - freed + sizeOf(packet)
-    const { retainedMessages, retainedBytes } = this.#limits
-    if (before === undefined && this.#messages.size >= retainedMessages) {
-      this.#refused(createError('MBS_ERR_LIMIT_RETAINED', { setting: 'retainedMessages', max: retainedMessages }))
-    } else if (bytes > retainedBytes) {
-      // The one before is no longer true.
-      this.#messages.delete(topic)
-      this.#bytes -= freed
-      this.#refused(createError('MBS_ERR_LIMIT_RETAINED', { setting: 'retainedBytes', max: retainedBytes }))
-    } else {
-      this.#messages.set(topic, packet)
-      this.#bytes = bytes
+    const reached = payload.length === 0 ? undefined : this.#reached(packet)
+    if (reached !== undefined) {
+      this.#refused(createError('MBS_ERR_LIMIT_RETAINED', { setting: reached, max: this.#limits[reached] }))
     }
+    const isKept = payload.length > 0 && reached === undefined
+    if (isKept) this.#messages.set(topic, packet)
+    // Where there is no room for the new one, the one before is no longer true.
+    else if (reached !== 'retainedMessages') this.#messages.delete(topic)
+    this.#bytes += (isKept ? sizeOf(packet) : 0) - (before === undefined ? 0 : sizeOf(before))
+    const isWritten = this.#ahead.get(topic) === payload
+    if (isWritten) this.#ahead.delete(topic)
+    const isAsWritten = isWritten && reached === undefined
+    if (!isAsWritten && !this.#ahead.has(topic) && (isKept || before !== undefined || isWritten)) this.#write(topic)
+  }
+
+  /** The bound that retaining a message would break. */
+  #reached (packet: Pick<StoredPacket, 'topic' | 'payload'>): keyof RetainedLimits | undefined {
+    const before = this.#messages.get(packet.topic)
+    const { retainedMessages, retainedBytes } = this.#limits
+    if (before === undefined && this.#messages.size >= retainedMessages) return 'retainedMessages'
+    const freed = before === undefined ? 0 : sizeOf(before)
+    return this.#bytes - freed + sizeOf(packet) > retainedBytes ? 'retainedBytes' : undefined
+  }
+
+  /** The journal gets what is there now. */
+  #write (topic: string): void {
+    const packet = this.#messages.get(topic)
+    if (packet === undefined) this.#journal?.retainedGone(topic)
+    else this.#journal?.retained(topic, packet)
   }
 
   /**
@@ -122,6 +178,6 @@ export class RetainedMessages {
   }
 }
 
-function sizeOf ({ topic, payload }: StoredPacket): number {
+function sizeOf ({ topic, payload }: Pick<StoredPacket, 'topic' | 'payload'>): number {
   return Buffer.byteLength(topic) + payload.length + OVERHEAD_BYTES
 }

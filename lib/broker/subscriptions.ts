@@ -5,9 +5,13 @@
  *
  * Keeps from Aedes' persistence what was not granted. Aedes hands it every filter of a packet once for each filter that
  * was: the denied ones too, which matched messages from then on, and time in the square of their number.
+ *
+ * With a journal, SUBACK and UNSUBACK of a persistent session wait until what they say is on disk.
  */
 import { createError, type MbsError } from '../errors.ts'
+import type { QoS } from '../message.ts'
 import type { AedesClient, SubscriptionStore } from './aedes-types.ts'
+import type { StateJournal } from './state-journal.ts'
 
 /** What one level of a filter costs in a tree that is matched with topics, in bytes, as measured. */
 const LEVEL_BYTES = 250
@@ -20,10 +24,13 @@ export interface SubscriptionsOptions {
   readonly subscriptionBytes: number
   /** True where a persistent session of this client identifier is kept. */
   readonly isKept: (clientId: string) => boolean
+  /** Where those of persistent sessions are kept as well. */
+  readonly journal?: StateJournal | undefined
 }
 
 interface Subscription {
   readonly topic: string
+  readonly qos: QoS
 }
 
 export class Subscriptions {
@@ -81,14 +88,23 @@ export class Subscriptions {
   /** A persistent session has ended. */
   forget (clientId: string): void {
     const held = this.#ofSessions.get(clientId)
+    for (const filter of held ?? []) this.#options.journal?.unsubscribed(clientId, filter)
     if (held !== undefined) this.#drop(held, held, false)
     this.#ofSessions.delete(clientId)
+  }
+
+  /** What a session brings along from before a restart, beside what Aedes' persistence is given; it is on disk. */
+  restore (clientId: string, subscriptions: readonly Subscription[]): void {
+    if (subscriptions.length === 0) return
+    this.#ofSessions.set(clientId, new Set(subscriptions.map(({ topic }) => topic)))
+    for (const { topic } of subscriptions) this.#bytes += bytesOf(topic, false)
   }
 
   /** Stands between Aedes and what it has. */
   attach (persistence: SubscriptionStore): void {
     const add = persistence.addSubscriptions.bind(persistence)
     const remove = persistence.removeSubscriptions.bind(persistence)
+    const { journal } = this.#options
     persistence.addSubscriptions = async (client) => {
       const held = this.#ofSessions.get(client.id)
       // Those that were restored with the session wait here as well, and may be gone again.
@@ -99,11 +115,16 @@ export class Subscriptions {
         this.forget(client.id)
         return
       }
+      for (const { topic, qos } of granted) journal?.subscribed(client.id, topic, qos)
       if (granted.length > 0) await add(client, granted)
+      await journal?.written()
     }
     persistence.removeSubscriptions = async (client, filters) => {
+      const held = this.#ofSessions.get(client.id)
+      for (const filter of filters) if (held?.has(filter) === true) journal?.unsubscribed(client.id, filter)
       this.release(client, filters)
       await remove(client, filters)
+      await journal?.written()
     }
   }
 

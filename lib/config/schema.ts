@@ -78,7 +78,7 @@ export const configSchema = Type.Object({
     example: 'default'
   })),
   dataDir: text({
-    description: 'Directory of the outbox. A relative path starts at the working directory.', default: './data', allowed: 'a path'
+    description: 'Directory of the outbox, and of sessions on disk. A relative path starts at the working directory.', default: './data', allowed: 'a path'
   }),
   listeners: Type.Array(listener, {
     description: 'Where devices connect. Each has a host and port, or a Unix socket, of its own.',
@@ -208,6 +208,13 @@ export const configSchema = Type.Object({
       default: 100_000,
       minimum: 1,
       maximum: 10_000_000
+    })
+  }),
+
+  broker: section('What is kept for devices that are away: docs/sessions.md.', {
+    sessions: oneOf(['memory', 'disk'], {
+      description: '`memory`: persistent sessions and retained messages are gone when the program ends; `disk`: they survive restarts and crashes, in `sessions` below `dataDir`.',
+      default: 'memory'
     })
   }),
 

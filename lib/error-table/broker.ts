@@ -36,6 +36,33 @@ export const brokerErrors = {
     retryable: true
   },
 
+  // ---- sessions on disk --------------------------------------------------------------------------------------------
+  MBS_ERR_SESSIONS_DIRECTORY: {
+    message: 'The directory of sessions {directory} cannot be used: {reason}.',
+    help: 'Set dataDir to a directory on a writable disk which this user may write, or broker.sessions to memory.'
+  },
+  MBS_ERR_SESSIONS_LOCKED: {
+    message: 'The directory of sessions {directory} is in use by another process.',
+    help: 'Stop the other process, or give each its own dataDir.'
+  },
+  MBS_ERR_SESSIONS_CORRUPT: {
+    message: 'The sessions in {directory} are damaged and cannot be opened: {reason}.',
+    help: 'Keep a copy of the directory, check the disk, then move the directory away to begin without sessions. Events are not concerned.'
+  },
+  MBS_ERR_SESSIONS_VERSION: {
+    message: 'The sessions in {directory} were written by a later version of this program.',
+    help: 'Use that version or a later one, or move the directory away to begin without sessions. Events are not concerned.'
+  },
+  MBS_ERR_SESSIONS_DAMAGED: {
+    message: '{count} record(s) of sessions cannot be read: {reason}; the others are there.',
+    help: 'Check the disk and its file system. Devices subscribe again when they find no session; retained messages come with the next publish.'
+  },
+  MBS_ERR_SESSIONS_WRITE: {
+    message: 'Sessions cannot be written to {directory}: {reason}; what would have to be kept on disk is refused until they can.',
+    help: 'Free space on the disk or make it writable again; the program tries again by itself. Publishes that no persistent session waits for go on.',
+    retryable: true
+  },
+
   // ---- access ------------------------------------------------------------------------------------------------------
   MBS_ERR_ACCESS_KEYS: {
     message: 'The keys that tokens are checked with cannot be taken from {source}: {reason}.',

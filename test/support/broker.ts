@@ -1,8 +1,10 @@
 /** Listener, gate, broker and ingest as the program puts them together, over an outbox that the test holds. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { BrokerState } from '../../lib/broker/broker-state.ts'
 import { createBroker, type BrokerOptions } from '../../lib/broker/broker.ts'
 import type { DeniedPublish, Permissions, StateLimits } from '../../lib/broker/contract.ts'
+import { Journal, type JournalStore } from '../../lib/broker/journal.ts'
 import { createIngest, type IngestOptions } from '../../lib/ingest.ts'
 import { LifecycleEvents, type LifecycleEventsOptions } from '../../lib/ingest/lifecycle-events.ts'
 import { ConnectionLimit } from '../../lib/listener/connection-limit.ts'
@@ -57,6 +59,8 @@ export interface TestBrokerOptions {
   /** Everything is allowed unless given. */
   permissions?: Permissions
   deniedPublish?: DeniedPublish
+  /** Where sessions are kept; in memory, unless given. */
+  journal?: JournalStore
   /** What happens to sessions becomes events; nothing, unless given. */
   lifecycle?: Partial<LifecycleEventsOptions>
 }
@@ -93,7 +97,11 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
       ...options.lifecycle
     })
   const publishes: Publish[] = []
+  const limits = { topicBytes: 1024, topicLevels: 32, connectTimeoutMs: 30_000, ...stateLimits, ...options.broker }
   const broker = await createBroker({
+    state: options.journal && new BrokerState(
+      limits, telemetry, new Journal({ store: options.journal, reopenMinMs: 5, reopenMaxMs: 20, telemetry })
+    ),
     authenticate: options.authenticate ?? letIn,
     publish: (publish) => {
       publishes.push(publish)
@@ -103,13 +111,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     permissions: options.permissions ?? allowAll,
     deniedPublish: options.deniedPublish ?? 'close',
     lifecycle: lifecycle?.tell,
-    limits: {
-      topicBytes: 1024,
-      topicLevels: 32,
-      connectTimeoutMs: 30_000,
-      ...stateLimits,
-      ...options.broker
-    },
+    limits,
     telemetry
   })
   const connections = new ConnectionLimit(options.connections ?? 1000, options.connectionsPerAddress)
