@@ -257,13 +257,15 @@ export class OutgoingQueues implements OutgoingPackets {
   async #identifyAll (client: { id: string, _nextId?: number }, packets: readonly Kept[]): Promise<void> {
     const queue = this.#queues.get(client.id)
     if (queue === undefined) return
+    let isChanged = false
     for (const kept of packets) {
       if (kept.qos !== 2 || kept.cmd !== 'publish' || kept.messageId !== undefined) continue
       const key = keyOf(kept)
       if (queue.packets.get(key) !== kept) continue
       this.#identify(client.id, queue, key, kept, freeId(queue, client, client._nextId ?? 1), true)
+      isChanged = true
     }
-    await this.#journal?.written()
+    if (isChanged) await this.#journal?.written()
   }
 
   #identify (clientId: string, queue: Queue, key: string, kept: Kept, messageId: number, isExactlyOnce: boolean): void {

@@ -65,6 +65,7 @@ const MISTAKES: Record<string, { over: object, says: RegExp }> = {
   'a drain in the configuration': { over: { drain: { window: 'PT1M30.5S' } }, says: /takes up to 111 s/ },
   'a volume that is too small': { over: { config: { outbox: { maxBytes: '4GiB' } } }, says: /persistence\.size is 4Gi, less than twice what the outbox may take \(4GiB\)/ },
   'an emptyDir that is too small': { over: { persistence: { enabled: false, emptyDir: { sizeLimit: '500M' } } }, says: /persistence\.emptyDir\.sizeLimit is 500M/ },
+  'sessions on disk without a volume': { over: { persistence: { enabled: false }, config: { broker: { sessions: 'disk' } } }, says: /config\.broker\.sessions is disk while persistence\.enabled is false/ },
   'a claim for nothing': { over: { persistence: { enabled: false, existingClaim: 'a' } }, says: /persistence\.existingClaim has no effect/ },
   'listeners in the configuration': { over: { config: { listeners: [{}] } }, says: /config\.listeners cannot be set there/ },
   'a folder in the configuration': { over: { config: { dataDir: '/x' } }, says: /config\.dataDir cannot be set there/ },

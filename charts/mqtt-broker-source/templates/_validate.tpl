@@ -184,6 +184,9 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- if and (not .Values.persistence.existingClaim) (eq (dig "outbox" "store" "disk" $config) "disk") (lt (include "mbs.bytes" $room | float64) (mulf 2 $most)) -}}
 {{- $found = append $found (printf "%s is %s, less than twice what the outbox may take (%v): the files of the outbox need up to twice its size while they are tidied. Make it larger, or set config.outbox.maxBytes." $where $room (dig "outbox" "maxBytes" $program.outbox.maxBytes $config)) -}}
 {{- end -}}
+{{- if and (eq (dig "broker" "sessions" "memory" $config) "disk") (not .Values.persistence.enabled) -}}
+{{- $found = append $found "config.broker.sessions is disk while persistence.enabled is false: sessions would be gone with the pod. Set persistence.enabled=true, or config.broker.sessions to memory." -}}
+{{- end -}}
 {{- if and .Values.persistence.existingClaim (not .Values.persistence.enabled) -}}
 {{- $found = append $found "persistence.existingClaim has no effect while persistence.enabled is false: set persistence.enabled=true, or take it out." -}}
 {{- end -}}

@@ -39,6 +39,7 @@ test('without anything given, everything has its default and nothing is warned a
       retainedBytes: 67_108_864,
       sequenceSources: 100_000
     },
+    broker: { sessions: 'memory' },
     outbox: { store: 'disk', maxBytes: 1_073_741_824, overflow: 'hold', holdTimeout: 30_000, receipts: 65_536 },
     sink: {
       kind: 'display',

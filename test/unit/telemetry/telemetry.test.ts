@@ -19,6 +19,7 @@ interface Rule {
 const connection = { listener: 'mqtt 127.0.0.1:1883', address: '127.0.0.1:5000', clientId: 'device-1' }
 const event = { sequence: 7, id: 'id-7', source: '/source', partitionKey: 'device-1' }
 const refusal = createError('MBS_ERR_OUTBOX_FULL', { maxBytes: 1000 })
+const sessionFailure = createError('MBS_ERR_SESSIONS_WRITE', { directory: '/s', reason: 'full' }, new Error('ENOSPC'))
 const failure = createError('MBS_ERR_OUTBOX_WRITE', { directory: '/data', reason: 'no space' }, new Error('ENOSPC'))
 const recovery = { firstSequence: 1, nextSequence: 9, lostEvents: 0, unclean: true, receipts: [] }
 const destination = 'http://sink.example/'
@@ -316,6 +317,26 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.subscriptionRefused(createError('MBS_ERR_BROKER_FILTER', { reason: 'x' }), connection),
     log: { level: 'warn', code: 'MBS_ERR_BROKER_FILTER', ...connection },
     metrics: { 'subscriptions_refused_total{code="MBS_ERR_BROKER_FILTER"}': 1 }
+  },
+  sessionStoreOpened: {
+    call: (telemetry) => telemetry.sessionStoreOpened({
+      directory: '/data/sessions', sessions: 3, queuedMessages: 2, retainedMessages: 1, tookMs: 7
+    }),
+    log: { level: 'info', msg: 'sessions are there again', directory: '/data/sessions', sessions: 3, queuedMessages: 2 }
+  },
+  sessionRecordsLost: {
+    call: (telemetry) => telemetry.sessionRecordsLost(4, 'damaged'),
+    log: { level: 'error', code: 'MBS_ERR_SESSIONS_DAMAGED', count: 4, reason: 'damaged' },
+    metrics: { session_records_lost_total: 4 }
+  },
+  sessionStoreFailed: {
+    call: (telemetry) => telemetry.sessionStoreFailed(sessionFailure),
+    log: { level: 'error', code: 'MBS_ERR_SESSIONS_WRITE', help: sessionFailure.help, err: { cause: { message: 'ENOSPC' } } },
+    metrics: { session_store_failures_total: 1 }
+  },
+  sessionStoreRecovered: {
+    call: (telemetry) => telemetry.sessionStoreRecovered(),
+    log: { level: 'info', msg: 'sessions are written again' }
   },
   outboxOpened: {
     call: (telemetry) => telemetry.outboxOpened(recovery, { store: 'disk', directory: '/data' }),
