@@ -357,6 +357,11 @@ test('another process that has the directory is an error with a remedy', async (
   await t.rejects(start(t, '/proc/nothing/sessions'), { code: 'MBS_ERR_SESSIONS_DIRECTORY' })
 })
 
+test('what no repair can open is an error with a remedy', async (t) => {
+  const directory = t.testdir({ CURRENT: 'MANIFEST-999999\n', 'MANIFEST-000001': { file: '' }, lost: '' })
+  await t.rejects(start(t, directory), { code: 'MBS_ERR_SESSIONS_CORRUPT', help: /move the directory away/ })
+})
+
 test('10,000 sessions are there again', { timeout: 120_000 }, async (t) => {
   const directory = directoryOf(t)
   const limits = { sessions: 20_000 }

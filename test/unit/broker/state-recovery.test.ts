@@ -6,6 +6,7 @@ import { levelDatabase } from '../../../lib/level/level-database.ts'
 import { seal } from '../../../lib/level/sealed.ts'
 
 const message = { topic: 'a/ü', payload: Buffer.from('x'), qos: 2 as const, retain: true }
+const empty = { ...message, retain: false, payload: Buffer.alloc(0) }
 
 async function databaseOf (entries: Array<[Buffer, Buffer]>) {
   const level = new MemoryLevel<Buffer, Buffer>({ keyEncoding: 'buffer', valueEncoding: 'buffer' })
@@ -21,7 +22,7 @@ test('what was written is read back as it was', async (t) => {
     [records.subscriptionKey('ü', 'a/#'), records.encodeQos(1)],
     [records.unreleasedKey('ü', 256), records.encodeNothing()],
     [records.messageKey(300), records.encodeMessage(message)],
-    [records.messageKey(2), records.encodeMessage({ ...message, retain: false, payload: Buffer.alloc(0) })],
+    [records.messageKey(2), records.encodeMessage(empty)],
     [records.queuedKey('ü', 300), records.encodeQueued({ isReleased: false, messageId: undefined })],
     [records.queuedKey('ü', 2), records.encodeQueued({ isReleased: false, messageId: 0x0100 })],
     [records.queuedKey('ü', 301), records.encodeQueued({ isReleased: true, messageId: 7 })],
@@ -36,8 +37,8 @@ test('what was written is read back as it was', async (t) => {
     subscriptions: [{ topic: 'a/#', qos: 1 }],
     unreleased: [256],
     queue: [
-    records.sessionKey('broken'), records.subscriptionKey('broken', 'f'), records.messageKey(1), records.messageKey(3),
-    records.queuedKey('a', 1), records.retainedKey('r')
+      { isReleased: false, messageId: 256, serial: 2, message: empty },
+      { isReleased: false, messageId: undefined, serial: 300, message },
       { isReleased: true, messageId: 7, serial: 301, message: undefined }
     ]
   })
