@@ -7,7 +7,7 @@
  */
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { AedesInternals } from './aedes-types.ts'
+import type { AedesClient, AedesInternals, OutgoingPacket } from './aedes-types.ts'
 import type { Connection, StateLimits } from './contract.ts'
 import { IdentityLimit } from './identity-limit.ts'
 import type { Journal } from './journal.ts'
@@ -142,6 +142,11 @@ export class BrokerState {
   subscribed (connection: Connection, granted: ReadonlyArray<{ readonly qos: number }>): void {
     this.#retained.subscribed(connection)
     if (granted.every(({ qos }) => qos === REFUSED)) connection.subscribeSettled()
+  }
+
+  /** A message goes out to a persistent session as it was published. */
+  forwarded (client: AedesClient, packet: OutgoingPacket): void {
+    this.#outgoing.forwarded(client, packet)
   }
 
   stats (): BrokerStats {

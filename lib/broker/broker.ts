@@ -97,7 +97,14 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     telemetry,
     refused: (client) => { connections.markTold(client) }
   })
-  const subscribeHook = new SubscribeHook({ identities, permissions, limits, subscriptions, telemetry })
+  const subscribeHook = new SubscribeHook({
+    identities,
+    permissions,
+    limits,
+    subscriptions,
+    forwarded: (client, packet) => { kept.forwarded(client, packet) },
+    telemetry
+  })
   const state = { isClosing: false }
   const watch = options.lifecycle === undefined ? undefined : new LifecycleWatch(options.lifecycle, identities)
 

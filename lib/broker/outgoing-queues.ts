@@ -76,6 +76,8 @@ export class OutgoingQueues implements OutgoingPackets {
   readonly #journal: StateJournal | undefined
   /** By payload: every publish has one of its own, which Aedes hands on as it is. */
   readonly #ahead = new WeakMap<Buffer, Ahead>()
+  /** By client: the message that was sent to it last, at the first of its filters that match. */
+  readonly #forwarded = new WeakMap<object, string>()
   /** The last number of a message in the journal. */
   #serial = 0
   #count = 0
@@ -228,10 +230,19 @@ export class OutgoingQueues implements OutgoingPackets {
     if (packet.cmd === 'pubrel' || packet.qos === 2) await this.#journal?.written()
   }
 
+  /** A message goes out to a client as it was published. */
+  forwarded (client: object, packet: OutgoingPacket): void {
+    this.#forwarded.set(client, keyOf(packet))
+  }
+
   /** Forgets the message that was acknowledged, or that may not be forwarded; it resolves with it. */
   async outgoingClearMessageId (
-    { id }: { id: string }, packet: OutgoingPacket
+    client: { id: string, subscriptions?: AedesClient['subscriptions'] }, packet: OutgoingPacket
   ): Promise<OutgoingPacket | undefined> {
+    const { id } = client
+    // Aedes has it forgotten as well when it meets the next filter that matches, while it is on its way by the first.
+    const isOnItsWay = packet.messageId === undefined && this.#forwarded.get(client) === keyOf(packet)
+    if (isOnItsWay && Object.values(client.subscriptions ?? {}).every(({ qos }) => qos > 0)) return undefined
     const queue = this.#queues.get(id)
     if (queue === undefined) return undefined
     const key = packet.brokerId === undefined ? queue.keyByMessageId.get(packet.messageId as number) : keyOf(packet)

@@ -6,7 +6,7 @@
 import { createError, type MbsError } from '../errors.ts'
 import type { QoS } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { AedesClient, AedesHooks, SubscriptionStore } from './aedes-types.ts'
+import type { AedesClient, AedesHooks, OutgoingPacket, SubscriptionStore } from './aedes-types.ts'
 import type { BrokerLimits, Permissions } from './contract.ts'
 import { fieldsOf, type Identities } from './identities.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -17,6 +17,8 @@ export interface SubscribeHookOptions {
   readonly permissions: Permissions
   readonly limits: BrokerLimits
   readonly subscriptions: Subscriptions
+  /** Told of each new message that goes out to a persistent session. */
+  readonly forwarded?: (client: AedesClient, packet: OutgoingPacket) => void
   readonly telemetry: Telemetry
 }
 
@@ -59,7 +61,9 @@ export class SubscribeHook {
     }
     // What is retained, or was kept and has its identifier by now, is sent as there is room for it.
     if (packet.retain || (packet as { messageId?: number }).messageId !== undefined) return packet
-    return this.#hasRoom(client as unknown as AedesClient, packet.qos) ? packet : null
+    if (!this.#hasRoom(client as unknown as AedesClient, packet.qos)) return null
+    if (packet.qos > 0 && !client.clean) this.#options.forwarded?.(client as unknown as AedesClient, packet)
+    return packet
   }
 
   /**

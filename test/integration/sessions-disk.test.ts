@@ -154,6 +154,19 @@ test('overlapping filters of one client with different QoS: one message each, al
   t.same(await texts((await comeBack(second, 'one')).client, 5), ['1', '2', '3', '4', '5'])
 })
 
+test('a connected client with overlapping filters gets a message again that it has not acknowledged', async (t) => {
+  const running = await start(t, directoryOf(t))
+  const { client } = await comeBack(running, 'one')
+  await subscribe(client, ['a/#', 1], ['a/b', 2])
+  await publish(running, ['a/b', '1'])
+  t.match(await client.next('publish'), { payload: Buffer.from('1') })
+  await client.ping()
+  t.same(client.idsOf('publish'), [], 'once')
+  client.abort()
+  await until(() => running.broker.clients === 0)
+  t.same(await texts((await comeBack(running, 'one')).client, 1), ['1'])
+})
+
 test('SUBACK and PUBACK of what concerns a persistent session wait for the disk, others do not', async (t) => {
   const store = new TestStore(directoryOf(t))
   const running = await startBroker(t, { journal: store })
