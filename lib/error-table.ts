@@ -9,13 +9,15 @@ import { eventErrors } from './error-table/events.ts'
 import { listenerErrors } from './error-table/listeners.ts'
 import { probeErrors } from './error-table/probes.ts'
 import { programErrors } from './error-table/program.ts'
+import { redisErrors } from './error-table/redis.ts'
 import { tracingErrors } from './error-table/tracing.ts'
 
 export { EXIT_CONFIG, type ErrorEntry } from './error-table/entry.ts'
 
 /** Its parts, in the order of docs/errors.md; a test holds that no code stands in two of them. */
 export const parts = [
-  programErrors, listenerErrors, brokerErrors, eventErrors, deliveryErrors, probeErrors, tracingErrors
+  programErrors, listenerErrors, brokerErrors, eventErrors, deliveryErrors, probeErrors, tracingErrors,
+  redisErrors
 ] as const
 
 export const table = {
@@ -25,5 +27,6 @@ export const table = {
   ...eventErrors,
   ...deliveryErrors,
   ...probeErrors,
-  ...tracingErrors
+  ...tracingErrors,
+  ...redisErrors
 } as const

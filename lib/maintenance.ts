@@ -1,6 +1,6 @@
 /**
- * What an operator does with the outbox of a program that is not running: look at it, look at its dead letters, put
- * them back. Beside source.ts; opens the same outbox alone, since two processes cannot share one.
+ * What an operator does with an outbox: look at it, look at its dead letters, put them back. Beside source.ts. One on
+ * disk is opened alone, since two processes cannot share one; that of a group, while the group goes on with it.
  */
 import { existsSync } from 'node:fs'
 import type { Config } from './config/schema.ts'
@@ -8,8 +8,10 @@ import { Cursor } from './delivery/cursor.ts'
 import { createError } from './errors.ts'
 import type { DeadLetter, Event } from './message.ts'
 import { MAPPING, type Outbox } from './outbox/outbox.ts'
-import { createOutbox, outboxDirectory } from './parts.ts'
+import type { GroupOutbox } from './outbox/redis/group-outbox.ts'
+import { memberKeys, toPlace } from './outbox/redis/places.ts'
 import { sinkNames } from './sink-parts.ts'
+import { createGroup, createLog, outboxDirectory } from './store-parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
 /** So many are read at a time. */
@@ -33,31 +35,110 @@ export interface OutboxReport {
   readonly deadLetters: number
   /** Stored events that cannot be read any more. */
   readonly lostEvents: number
+  /** Of an outbox in Redis: who there is, and who delivers what. */
+  readonly group?: GroupReport
+}
+
+/** A program of a group. */
+export interface MemberReport {
+  readonly id: string
+  /** The `name` of its configuration, its host, its process. */
+  readonly name: string
+  readonly host: string
+  readonly pid: number
+  /** Partitions that it delivers. */
+  readonly partitions: readonly number[]
+  /** What waits there, for the sink that is furthest behind, and since when (milliseconds since the epoch). */
+  readonly waiting: number
+  readonly oldestStoredAt: number | undefined
+}
+
+export interface GroupReport {
+  readonly partitions: number
+  readonly members: readonly MemberReport[]
+  /** Partitions that nobody delivers at the moment, and what waits there. */
+  readonly unowned: Pick<MemberReport, 'partitions' | 'waiting' | 'oldestStoredAt'>
+}
+
+/** One log: that of the program, or of a partition of the group. */
+interface Log {
+  readonly outbox: Outbox
+  /** The number by which an operator knows an event; of a group, its partition is in it. */
+  readonly placeOf: (sequence: number) => number
+}
+
+/** Logs, and what they are part of. */
+interface Opened {
+  readonly logs: readonly Log[]
+  readonly whole: Pick<Outbox, 'append' | 'stats'>
+  readonly location: string
+  readonly lostEvents: number
+  readonly group?: GroupOutbox
 }
 
 /**
  * How full the outbox is.
- * @throws MBS_ERR_OUTBOX_LOCKED while the program runs, MBS_ERR_OUTBOX_DIRECTORY, MBS_ERR_OUTBOX_CORRUPT
+ * @throws MBS_ERR_OUTBOX_LOCKED while the program runs, MBS_ERR_OUTBOX_DIRECTORY, MBS_ERR_OUTBOX_CORRUPT; of a group
+ * MBS_ERR_REDIS_*, MBS_ERR_OUTBOX_PARTITIONS
  */
 export async function readOutboxStatus (config: Config): Promise<OutboxReport> {
-  return await withOutbox(config, async (outbox, lostEvents) => {
-    const { bytes, maxBytes, nextSequence, deadLetters } = outbox.stats()
-    const sinks: SinkReport[] = []
-    for (const name of sinkNames(config)) {
-      const cursor = new Cursor(await outbox.loadCursor(name))
-      const [oldest] = (await outbox.read(cursor.lowest, { events: 1, bytes: 1 })).events
-      const waiting = oldest === undefined ? 0 : nextSequence - oldest.sequence - cursor.beyond
-      sinks.push({ name, waiting, oldestStoredAt: oldest?.storedAt })
-    }
-    const directory = outboxDirectory(config)
-    return { directory, sinks, bytes, maxBytes, deadLetters, lostEvents }
+  return await withOutbox(config, async ({ logs, whole, location, lostEvents, group }) => {
+    const { bytes, maxBytes, deadLetters } = whole.stats()
+    const names = sinkNames(config)
+    const reportsOf = async ({ outbox }: Log) => await Promise.all(names.map((name) => sinkReport(outbox, name)))
+    const perLog = await Promise.all(logs.map(reportsOf))
+    const sinks = names.map((name, at) => ({ name, ...together(perLog.map((reports) => reports[at] as SinkReport)) }))
+    const report = { directory: location, sinks, bytes, maxBytes, deadLetters, lostEvents }
+    // Each partition waits for the sink that is furthest behind.
+    const worst = perLog.map((reports) => ({
+      waiting: Math.max(0, ...reports.map(({ waiting }) => waiting)), oldestStoredAt: together(reports).oldestStoredAt
+    }))
+    return group === undefined ? report : { ...report, group: await groupReport(group, worst) }
   })
+}
+
+async function sinkReport (outbox: Outbox, name: string): Promise<SinkReport> {
+  const cursor = new Cursor(await outbox.loadCursor(name))
+  const [oldest] = (await outbox.read(cursor.lowest, { events: 1, bytes: 1 })).events
+  const { nextSequence, events } = outbox.stats()
+  // In a group's log sequences may be passed over, so that there are fewer events than numbers.
+  const waiting = oldest === undefined ? 0 : Math.min(events, nextSequence - oldest.sequence) - cursor.beyond
+  return { name, waiting, oldestStoredAt: oldest?.storedAt }
+}
+
+function together (reports: ReadonlyArray<Pick<SinkReport, 'waiting' | 'oldestStoredAt'>>) {
+  const times = reports.flatMap(({ oldestStoredAt }) => oldestStoredAt ?? [])
+  return {
+    waiting: reports.reduce((sum, { waiting }) => sum + waiting, 0),
+    oldestStoredAt: times.length === 0 ? undefined : Math.min(...times)
+  }
+}
+
+async function groupReport (
+  group: GroupOutbox, waiting: ReadonlyArray<Pick<SinkReport, 'waiting' | 'oldestStoredAt'>>
+): Promise<GroupReport> {
+  const owners = await group.refresh()
+  const { facts } = memberKeys(group.keyPrefix)
+  const told = await group.client.hgetall(facts)
+  const of = (id: string | undefined) => {
+    const partitions = owners.flatMap((owner, partition) => owner === id ? partition : [])
+    return { partitions, ...together(partitions.map((partition) => waiting[partition] as SinkReport)) }
+  }
+  const ids = new Set([...Object.keys(told), ...owners.filter((owner) => owner !== undefined)])
+  const members = [...ids].map((id) => {
+    // Who has a lease and has not been heard of lately is about to lose it.
+    const { name = 'unknown', host = 'unknown', pid = 0 } = JSON.parse(told[id] ?? '{}') as Partial<MemberReport>
+    return { id, name, host, pid, ...of(id) }
+  })
+  return { partitions: group.partitions, members, unowned: of(undefined) }
 }
 
 /** Hands every dead letter to `visit`, oldest first. @throws as `readOutboxStatus` */
 export async function readDeadLetters (config: Config, visit: (letter: DeadLetter) => void): Promise<void> {
-  await withOutbox(config, async (outbox) => {
-    for await (const letter of lettersOf(outbox)) visit(letter)
+  await withOutbox(config, async ({ logs }) => {
+    for await (const { letter, place } of lettersOf(logs)) {
+      visit({ ...letter, stored: { ...letter.stored, sequence: place } })
+    }
   })
 }
 
@@ -75,17 +156,17 @@ export interface LettersDone {
  * @throws as `readOutboxStatus`, and what `Outbox.append` rejects with
  */
 export async function requeueDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<LettersDone> {
-  return await withOutbox(config, async (outbox) => {
+  return await withOutbox(config, async ({ logs, whole }) => {
     let [done, left] = [0, 0]
-    for await (const letter of lettersOf(outbox)) {
+    for await (const { letter, place, outbox } of lettersOf(logs)) {
       const { sequence } = letter.stored
-      if (sequences !== undefined && !sequences.has(sequence)) continue
+      if (sequences !== undefined && !sequences.has(place)) continue
       if (sequences === undefined && letter.sink === MAPPING) {
         left++
         continue
       }
       // Stored again before the letter goes: a crash in between leaves both, and never neither.
-      await outbox.append(requeued(letter, sinkNames(config)))
+      await whole.append(requeued(letter, sinkNames(config)))
       await outbox.deleteDeadLetters([{ sequence, sink: letter.sink }])
       done++
     }
@@ -99,10 +180,10 @@ export async function requeueDeadLetters (config: Config, sequences?: ReadonlySe
  * @throws as `readOutboxStatus`
  */
 export async function discardDeadLetters (config: Config, sequences?: ReadonlySet<number>): Promise<LettersDone> {
-  return await withOutbox(config, async (outbox) => {
+  return await withOutbox(config, async ({ logs }) => {
     let done = 0
-    for await (const { stored: { sequence }, sink } of lettersOf(outbox)) {
-      if (sequences !== undefined && !sequences.has(sequence)) continue
+    for await (const { letter: { stored: { sequence }, sink }, place, outbox } of lettersOf(logs)) {
+      if (sequences !== undefined && !sequences.has(place)) continue
       await outbox.deleteDeadLetters([{ sequence, sink }])
       done++
     }
@@ -121,25 +202,46 @@ function requeued ({ stored: { event }, sink }: DeadLetter, sinks: readonly stri
   return { ...rest, handling: { ...(only !== undefined && { only }), ...(trace !== undefined && { trace }) } }
 }
 
-async function * lettersOf (outbox: Outbox): AsyncGenerator<DeadLetter> {
-  for (let from = 0; ;) {
-    const page = await outbox.readDeadLetters(from, PAGE)
-    const last = page.at(-1)
-    if (last === undefined) return
-    yield * page
-    from = last.stored.sequence + 1
+/** All dead letters, each with the number by which an operator knows it, and the log that has it. */
+async function * lettersOf (
+  logs: readonly Log[]
+): AsyncGenerator<{ letter: DeadLetter, place: number, outbox: Outbox }> {
+  for (const { outbox, placeOf } of logs) {
+    for (let from = 0; ;) {
+      const page = await outbox.readDeadLetters(from, PAGE)
+      const last = page.at(-1)
+      if (last === undefined) break
+      for (const letter of page) yield { letter, place: placeOf(letter.stored.sequence), outbox }
+      from = last.stored.sequence + 1
+    }
   }
 }
 
-async function withOutbox<T> (config: Config, use: (outbox: Outbox, lostEvents: number) => Promise<T>): Promise<T> {
+async function withOutbox<T> (config: Config, use: (opened: Opened) => Promise<T>): Promise<T> {
+  const telemetry = new Telemetry({ level: 'silent', format: 'json' })
+  if (config.outbox.store === 'redis') return await withGroup(config, telemetry, use)
   // Opening would make it: nothing would seem to wait where only the path is wrong.
   const directory = outboxDirectory(config)
   if (!existsSync(directory)) throw createError('MBS_ERR_OUTBOX_DIRECTORY', { directory, reason: 'it does not exist' })
-  const outbox = createOutbox(config, new Telemetry({ level: 'silent', format: 'json' }))
+  const outbox = createLog(config, telemetry)
   const { lostEvents } = await outbox.open()
   try {
-    return await use(outbox, lostEvents)
+    const logs = [{ outbox, placeOf: (sequence: number) => sequence }]
+    return await use({ logs, whole: outbox, location: directory, lostEvents })
   } finally {
     await outbox.close()
+  }
+}
+
+async function withGroup<T> (config: Config, telemetry: Telemetry, use: (opened: Opened) => Promise<T>): Promise<T> {
+  const group = createGroup(config, telemetry)
+  try {
+    await group.open({ mayCreate: false })
+    const logs = Array.from({ length: group.partitions }, (_, partition) => ({
+      outbox: group.partition(partition, group.member), placeOf: (sequence: number) => toPlace(partition, sequence)
+    }))
+    return await use({ logs, whole: group, location: group.location, lostEvents: 0, group })
+  } finally {
+    await group.close()
   }
 }

@@ -1,12 +1,7 @@
 /**
- * The parts of a source as its settings ask for them: outbox, sinks, the transport of a listener. Used by source.ts,
+ * The parts of a source as its settings ask for them: mapping, sinks, the transport of a listener. Used by source.ts,
  * which puts them together, and by maintenance.ts. Nothing is opened here.
  */
-import { join } from 'node:path'
-import { BrokerState } from './broker/broker-state.ts'
-import type { StateLimits } from './broker/contract.ts'
-import { DiskJournalStore } from './broker/journal-store.ts'
-import { Journal } from './broker/journal.ts'
 import { separateFamilies } from './config/addresses.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { classify } from './delivery/classify.ts'
@@ -15,9 +10,7 @@ import { compileRules } from './mapping/event-rules.ts'
 import { createLifecycleMapper } from './mapping/lifecycle-event.ts'
 import { createMapper, type Mapper } from './mapping/mapper.ts'
 import { createTransformer, type TransformerOptions } from './mapping/transformer.ts'
-import { createDiskOutbox } from './outbox/disk.ts'
-import { createMemoryOutbox } from './outbox/memory.ts'
-import type { Outbox } from './outbox/outbox.ts'
+import type { Intake } from './outbox/outbox.ts'
 import { createBatchSink } from './sink/batch-sink.ts'
 import { createHttpSink, type HttpSink } from './sink/http-sink.ts'
 import type { CreateAttemptTracer, Sink } from './sink/sink.ts'
@@ -34,17 +27,6 @@ export const USER_AGENT = `mqtt-broker-source/${VERSION}`
 
 /** Life-cycle events that wait while the outbox holds take no more: thousands of them. */
 const MAX_WAITING_LIFECYCLE_BYTES = 16 * 1024 * 1024
-
-/** What nobody has to choose about an outbox. */
-const OUTBOX = {
-  /** Newest events also kept in memory, so that a sink which keeps up never makes the disk read. */
-  tailCacheBytes: 1024 * 1024,
-  /** Events whose numbers are read from them when it is opened after a crash: a tenth of a second or two. */
-  unsavedEvents: 100_000,
-  /** How often a disk that failed is tried again. */
-  reopenMinMs: 500,
-  reopenMaxMs: 10_000
-} as const
 
 /** What nobody has to choose about transforms: they grow with the packets that may come. */
 const TRANSFORMS = {
@@ -106,51 +88,13 @@ export function createTracing (
 
 /** What stores the life of clients as events; undefined where a configuration does not ask for it. */
 export function createLifecycle (
-  { name, events: { lifecycle, overrides, extensions } }: Config, outbox: Outbox,
+  { name, events: { lifecycle, overrides, extensions } }: Config, outbox: Intake,
   inTurn: LifecycleEventsOptions['inTurn'], telemetry: Telemetry
 ): LifecycleEvents | undefined {
   if (lifecycle === undefined) return undefined
   const { events: kinds, source } = lifecycle
   const map = createLifecycleMapper({ name, overrides: overrides.extensions, sequence: !extensions.sequence, source })
   return new LifecycleEvents({ kinds, map, outbox, inTurn, maxWaitingBytes: MAX_WAITING_LIFECYCLE_BYTES, telemetry })
-}
-
-/** The outbox that a configuration asks for; not opened. */
-export function createOutbox ({ dataDir, outbox, events, limits }: Config, telemetry: Telemetry): Outbox {
-  const { tailCacheBytes, unsavedEvents, reopenMinMs, reopenMaxMs } = OUTBOX
-  const options = {
-    maxBytes: outbox.maxBytes,
-    holdTimeoutMs: outbox.holdTimeout,
-    receiptLimit: outbox.receipts,
-    tailCacheBytes,
-    reopenMinMs,
-    reopenMaxMs,
-    ...(events.extensions.sequence && { sequences: { limit: limits.sequenceSources, unsavedEvents } }),
-    telemetry
-  }
-  switch (outbox.store) {
-    case 'disk': return createDiskOutbox({ ...options, directory: outboxDirectory({ dataDir }) })
-    case 'memory': return createMemoryOutbox(options)
-  }
-}
-
-/** Where the outbox lies on disk. */
-export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
-  return join(dataDir, 'outbox')
-}
-
-/** What the broker keeps for clients, where a configuration asks for it; not opened. */
-export function createBrokerState (
-  { dataDir, broker: { sessions } }: Config, limits: StateLimits, telemetry: Telemetry
-): BrokerState {
-  switch (sessions) {
-    case 'memory': return new BrokerState(limits, telemetry)
-    case 'disk': {
-      const { reopenMinMs, reopenMaxMs } = OUTBOX
-      const store = new DiskJournalStore(join(dataDir, 'sessions'))
-      return new BrokerState(limits, telemetry, new Journal({ store, reopenMinMs, reopenMaxMs, telemetry }))
-    }
-  }
 }
 
 /** Where and how a listener listens. */

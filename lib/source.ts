@@ -15,7 +15,7 @@ import { loadConfig, type LoadOptions } from './config/load.ts'
 import { readPermissions } from './config/permissions-file.ts'
 import type { Config, ListenerConfig } from './config/schema.ts'
 import { readUsersFile } from './config/users-file.ts'
-import { Deliveries } from './delivery/deliveries.ts'
+import type { DeliveryStage } from './delivery/delivery-stage.ts'
 import { createError, type MbsError } from './errors.ts'
 import { createIngest, type Ingest } from './ingest.ts'
 import type { LifecycleEvents } from './ingest/lifecycle-events.ts'
@@ -24,12 +24,13 @@ import { InflightBytes } from './listener/inflight-bytes.ts'
 import { Listener } from './listener/listener.ts'
 import { reservedTopics } from './mapping/event-rules.ts'
 import type { Publish } from './message.ts'
-import type { Outbox } from './outbox/outbox.ts'
+import type { Intake } from './outbox/outbox.ts'
 import {
-  createBrokerState, createEventMapper, createLifecycle, createOutbox, createTracing, transportOf, type EventMapper
+  createEventMapper, createLifecycle, createTracing, transportOf, type EventMapper
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import { createSinks, type SinkParts, type Target } from './sink-parts.ts'
+import { createBrokerState, createStore, type Store } from './store-parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 import type { Tracing } from './tracing/tracing.ts'
 import { VERSION } from './version.ts'
@@ -68,13 +69,14 @@ export class Source {
   readonly #permissions: Permissions
   readonly #admin: AdminServer
   readonly #access: Access
-  readonly #outbox: Outbox
+  readonly #store: Store
+  readonly #outbox: Intake
   readonly #reloader: Reloader
   readonly #tracing: Tracing | undefined
   readonly #sinks: SinkParts
   readonly #inflight: InflightBytes
   readonly #lifecycle: LifecycleEvents | undefined
-  #deliveries: Deliveries | undefined
+  #deliveries: DeliveryStage | undefined
   #mapper: EventMapper | undefined
   #ingest: Ingest | undefined
   #broker: Broker | undefined
@@ -99,7 +101,8 @@ export class Source {
     this.#tracing = createTracing(config, this.#telemetry)
     this.#sinks = createSinks(config, this.#telemetry, this.#tracing?.attempts)
     this.#inflight = new InflightBytes(config.limits.inflightBytes)
-    this.#outbox = createOutbox(config, this.#telemetry)
+    this.#store = createStore(config, this.#telemetry)
+    this.#outbox = this.#store.outbox
     this.#lifecycle = createLifecycle(config, this.#outbox, (clientId, run) => {
       // Nobody is told of before there is somewhere to publish.
       this.#ingest?.inTurn(clientId, run)
@@ -206,15 +209,13 @@ export class Source {
   }
 
   async #startDelivery (): Promise<void> {
-    const { deliveries, awaited, mapping, targets } = this.#sinks
+    const { deliveries, awaited, targets } = this.#sinks
     for (const target of targets) await this.#readFilesOf(target)
     for (const { sink: { name, destination } } of deliveries) {
       this.#telemetry.sinkConfigured({ sink: name, destination })
     }
     if (awaited.length > 0) this.#telemetry.sinkMissing()
-    this.#deliveries = new Deliveries({
-      outbox: this.#outbox, sinks: deliveries, awaited, mappingDeadLetters: mapping, telemetry: this.#telemetry
-    })
+    this.#deliveries = this.#store.deliver(this.#sinks)
     await this.#deliveries.start()
   }
 

@@ -42,6 +42,7 @@ const PLAN: readonly Row[] = [
   { place: 'lib/source.ts', lib: ['lib/'], packages: ['pino'] },
   { place: 'lib/parts.ts', lib: ['lib/'] },
   { place: 'lib/sink-parts.ts', lib: ['lib/'] },
+  { place: 'lib/store-parts.ts', lib: ['lib/'] },
   { place: 'lib/maintenance.ts', lib: ['lib/'] },
   { place: 'lib/permission-check.ts', lib: ['lib/'] },
   { place: 'lib/map-preview.ts', lib: ['lib/'] },
@@ -57,7 +58,7 @@ const PLAN: readonly Row[] = [
     lib: [
       ...COMMON, 'lib/pem/', 'lib/access/client-id-pattern.ts', 'lib/access/password-hash.ts', 'lib/access/token-keys.ts',
       'lib/mapping/event-rules.ts', 'lib/mapping/client-template.ts', 'lib/mapping/schema.ts', 'lib/mapping/filter.ts',
-      'lib/sink/secret-text.ts'
+      'lib/sink/secret-text.ts', 'lib/redis/node.ts'
     ],
     packages: ['typebox', 'ajv', 'yaml', 'fastest-levenshtein']
   },
@@ -66,7 +67,8 @@ const PLAN: readonly Row[] = [
   { place: 'lib/broker/', lib: [...COMMON, 'lib/level/'], packages: ['aedes'] },
   { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['ajv', 'jsonata'] },
   { place: 'lib/cloudevent/', lib: COMMON, packages: ['cloudevents'] },
-  { place: 'lib/outbox/', lib: [...COMMON, 'lib/level/'], packages: ['memory-level'] },
+  { place: 'lib/redis/', lib: COMMON, packages: ['ioredis'] },
+  { place: 'lib/outbox/', lib: [...COMMON, 'lib/level/', 'lib/redis/'], packages: ['memory-level'] },
   { place: 'lib/delivery/', lib: [...COMMON, 'lib/outbox/outbox.ts', 'lib/sink/sink.ts'] },
   { place: 'lib/sink/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['undici'] },
   {

@@ -1,11 +1,11 @@
 import {
   createError, discardDeadLetters, loadConfig, readDeadLetters, readOutboxStatus, requeueDeadLetters, type Config,
-  type DeadLetter
+  type DeadLetter, type OutboxReport
 } from '../../lib/index.ts'
 import { parse, type Command } from './command.ts'
 
 export const outbox: Command = {
-  summary: 'look at the outbox and its dead letters while the program is stopped',
+  summary: 'look at the outbox and its dead letters',
   help: `Usage: mqtt-broker-source outbox status        [--config FILE]
        mqtt-broker-source outbox dead-letters  [--config FILE]
        mqtt-broker-source outbox requeue       [--config FILE] [--sequence N ...]
@@ -17,7 +17,8 @@ export const outbox: Command = {
                 the mapping set aside has to be named, and goes to the sinks as it is
   discard       remove dead letters for good
 
-The program that uses the outbox has to be stopped: MBS_ERR_OUTBOX_LOCKED otherwise.
+The program that uses an outbox on disk has to be stopped: MBS_ERR_OUTBOX_LOCKED otherwise. One in Redis is that of a
+whole group, which goes on meanwhile; its sequence numbers tell the partition, too.
 `,
   async execute (argv) {
     const { values, positionals } = parse(argv, {
@@ -33,7 +34,7 @@ The program that uses the outbox has to be stopped: MBS_ERR_OUTBOX_LOCKED otherw
       throw createError('MBS_ERR_CLI_USAGE', { reason: 'discard takes --sequence or --all, nothing else takes --all' })
     }
     const { config } = loadConfig({ file: values.config })
-    if (config.outbox.store !== 'disk') {
+    if (config.outbox.store === 'memory') {
       throw createError('MBS_ERR_CLI_USAGE', { reason: `an outbox in ${config.outbox.store} is gone when the program is stopped` })
     }
     switch (action) {
@@ -49,19 +50,33 @@ The program that uses the outbox has to be stopped: MBS_ERR_OUTBOX_LOCKED otherw
 
 async function status (config: Config): Promise<number> {
   const report = await readOutboxStatus(config)
-  const { directory, sinks, bytes, maxBytes, deadLetters, lostEvents } = report
-  const waiting = sinks.map(({ name, waiting, oldestStoredAt }) => {
-    const since = oldestStoredAt === undefined ? '' : `, the oldest since ${new Date(oldestStoredAt).toISOString()}`
-    return `waiting       ${waiting}${sinks.length > 1 || name !== 'default' ? ` for ${name}` : ''}${since}`
-  })
+  const { directory, sinks, bytes, maxBytes, deadLetters, lostEvents, group } = report
+  const waiting = sinks.map(({ name, waiting, oldestStoredAt }) =>
+    `waiting       ${waiting}${sinks.length > 1 || name !== 'default' ? ` for ${name}` : ''}${since(oldestStoredAt)}`)
   process.stdout.write([
     `directory     ${directory}`,
     ...waiting,
     `space         ${bytes} of ${maxBytes} bytes`,
     `dead letters  ${deadLetters}`,
-    ...(lostEvents > 0 ? [`damaged       ${lostEvents} cannot be read any more`] : [])
+    ...(lostEvents > 0 ? [`damaged       ${lostEvents} cannot be read any more`] : []),
+    ...(group === undefined ? [] : describeGroup(group))
   ].join('\n') + '\n')
   return 0
+}
+
+function since (oldestStoredAt: number | undefined): string {
+  return oldestStoredAt === undefined ? '' : `, the oldest since ${new Date(oldestStoredAt).toISOString()}`
+}
+
+/** A line for each program: what it delivers, and what waits there. */
+function describeGroup ({ members, partitions, unowned }: NonNullable<OutboxReport['group']>): string[] {
+  const what = ({ partitions, waiting, oldestStoredAt }: typeof unowned): string =>
+    `${partitions.length === 0 ? 'no partition' : `partitions ${partitions.join(', ')}`}: ${waiting} waiting${since(oldestStoredAt)}`
+  return [
+    `group         ${members.length} programs, ${partitions} partitions`,
+    ...members.map((member) => `  ${member.name} on ${member.host}, process ${member.pid}: ${what(member)}`),
+    ...(unowned.partitions.length === 0 ? [] : [`  delivered by nobody at the moment: ${what(unowned)}`])
+  ]
 }
 
 async function deadLetters (config: Config): Promise<number> {

@@ -83,7 +83,8 @@ function greet (source: Source): void {
   const events = shown
     ? 'shown here; --sink URL or K_SINK delivers them over HTTP'
     : `delivered to ${source.config.sink.url ?? 'no sink yet: they wait in the outbox'}`
-  const outbox = source.config.outbox.store === 'disk' ? `on disk in ${source.config.dataDir}` : 'in memory'
+  const places = { disk: `on disk in ${source.config.dataDir}`, redis: 'in Redis', memory: 'in memory' }
+  const outbox = places[source.config.outbox.store]
   const lines = [
     `mqtt-broker-source ${source.version}`,
     ...source.addresses.listeners.map(({ protocol, address }) => `  MQTT     ${protocol}://${address}`),

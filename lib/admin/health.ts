@@ -35,7 +35,7 @@ const STARTING = 'starting: the outbox is opened, then the listeners'
  */
 const CANNOT_STORE: Readonly<Record<Exclude<OutboxStatus, 'ready'>, string>> = {
   full: 'the outbox is full: devices are held back until events are delivered (MBS_ERR_OUTBOX_FULL)',
-  failed: 'the outbox cannot write: see the log for MBS_ERR_OUTBOX_WRITE',
+  failed: 'the outbox cannot write: see the log for MBS_ERR_OUTBOX_WRITE, or MBS_ERR_OUTBOX_REDIS and MBS_ERR_REDIS_CONNECT',
   closed: 'the outbox is closed'
 }
 

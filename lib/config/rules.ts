@@ -7,6 +7,7 @@ import { createError } from '../errors.ts'
 import { isLocalListener, isNetwork, sameEndpoint, separateFamilies } from './addresses.ts'
 import { describeFound, formatPath, type Path, type Report } from './problem.ts'
 import { checkEventRules, checkExtensions } from './rules-events.ts'
+import { checkRedis } from './rules-redis.ts'
 import { checkSinks, completeSinks } from './rules-sinks.ts'
 import { checkTokens, warnOfPermissions } from './rules-tokens.ts'
 import { checkTracing, completeTracing } from './rules-tracing.ts'
@@ -33,6 +34,7 @@ export function applyRules (config: DraftConfig, report: Report): void {
   checkEventRules(config, report)
   checkExtensions(config, report)
   checkTracing(config, report)
+  checkRedis(config, report)
   if (report.sound(['outbox', 'store']) && config.outbox.store === 'memory') {
     report.warn('outbox.store is memory: what was acknowledged and not yet delivered is lost when the program ends')
   }

@@ -9,6 +9,7 @@ import { Type } from 'typebox'
 import { accessSection } from './schema-access.ts'
 import { eventsSection, filterSetting } from './schema-events.ts'
 import { HOST, listener } from './schema-listener.ts'
+import { redisSection } from './schema-redis.ts'
 import { SINK_URL, sinkSettings, targetSettings } from './schema-sink.ts'
 import { tracingSection } from './schema-tracing.ts'
 import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
@@ -219,8 +220,18 @@ export const configSchema = Type.Object({
   }),
 
   outbox: section('The durable log between the devices and the sink.', {
-    store: oneOf(['disk', 'memory'], {
-      description: '`disk`: acknowledged means on disk; `memory`: acknowledged events are lost when the program ends.', default: 'disk'
+    store: oneOf(['disk', 'memory', 'redis'], {
+      description: '`disk`: acknowledged means on disk; `redis`: acknowledged means in Redis, shared by several programs (docs/redis.md); `memory`: acknowledged events are lost when the program ends.',
+      default: 'disk'
+    }),
+    partitions: wholeNumber({
+      description: 'With `store: redis`: into how many parts the outbox is divided, each delivered by one program of the group at a time. It cannot be changed while there are events.',
+      default: 16,
+      minimum: 1,
+      maximum: 256
+    }),
+    replicas: wholeNumber({
+      description: 'With `store: redis`: how many replicas have to have an event before it is acknowledged (WAIT).', default: 0, minimum: 0, maximum: 16
     }),
     maxBytes: size({
       description: 'How much may wait, dead letters included.', default: '1GiB', minimumBytes: 1024 ** 2, maximumBytes: 16 * 1024 ** 4
@@ -239,6 +250,8 @@ export const configSchema = Type.Object({
       maximum: 10_000_000
     })
   }),
+
+  redis: redisSection,
 
   sink: section('Where events go: docs/sinks.md.', {
     ...sinkSettings({ knative: true }),

@@ -8,6 +8,7 @@ import { MAPPING, type Outbox } from '../outbox/outbox.ts'
 import type { DeliveryStats, Telemetry } from '../telemetry/telemetry.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { DeadLetters } from './dead-letters.ts'
+import type { DeliveryStage } from './delivery-stage.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { DispatcherOptions } from './options.ts'
 import { SharedTrim } from './shared-trim.ts'
@@ -37,7 +38,7 @@ interface Waiter {
   readonly resolve: () => void
 }
 
-export class Deliveries {
+export class Deliveries implements DeliveryStage {
   readonly #options: DeliveriesOptions
   readonly #dispatchers = new Map<string, Dispatcher>()
   readonly #mapping: DeadLetters | undefined
@@ -115,6 +116,11 @@ export class Deliveries {
   /** The outbox has stored an event that its mapping set aside. */
   setAside (sequence: number, { id, handling }: Event): void {
     if (handling?.aside !== undefined) this.#options.telemetry.eventSetAside({ sequence, id, ...handling.aside })
+    this.mappingKept(sequence)
+  }
+
+  /** The outbox has a dead letter of no sink, which is forwarded in its turn. */
+  mappingKept (sequence: number): void {
     this.#mapping?.kept(sequence)
   }
 

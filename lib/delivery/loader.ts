@@ -120,6 +120,9 @@ export class Loader {
   #take (page: Page): void {
     const { lanes, limits, checkpoint, isWanted } = this.#options
     const { cursor } = checkpoint
+    // In front of everything a gap costs nothing, however wide it is; a log in Redis has such.
+    if (this.#position === cursor.lowest) checkpoint.passedRange(this.#position, page.events[0]?.sequence ?? page.next)
+    this.#position = Math.max(this.#position, cursor.lowest)
     const end = cursor.lowest + limits.lookAhead
     for (const stored of page.events) {
       if (stored.sequence >= end) break

@@ -75,11 +75,12 @@ export class Retransmissions {
     const digest = crc32(publish.payload, crc32(`${publish.topic}\0`))
     const slot = this.#find(client, messageId)
     if (slot !== NONE && this.#digests[slot] === digest && (publish.dup || this.#isAnswered[slot] === 0)) {
-      return { clientId, messageId, digest, eventId: this.#idOf(slot), serial: this.#serialOf(slot) }
+      const eventId = this.#idOf(slot)
+      return { clientId, messageId, digest, eventId, again: publish.dup, serial: this.#serialOf(slot) }
     }
     const number = this.#ids.next()
     const serial = this.#remember(client, messageId, digest, number)
-    return { clientId, messageId, digest, eventId: this.#ids.textOf(number), serial }
+    return { clientId, messageId, digest, eventId: this.#ids.textOf(number), again: publish.dup, serial }
   }
 
   /** The publish of this receipt is stored, and so answered. */

@@ -7,14 +7,15 @@
  * succeeded and not before.
  */
 import { createError, reasonOf, type MbsError } from '../errors.ts'
-import type { Aside, DeadLetter, Event, StoredEvent } from '../message.ts'
+import type { Event, StoredEvent } from '../message.ts'
 import { Append, AppendQueue } from './append-queue.ts'
+import { asideLetter } from './aside-letter.ts'
 import { BLOCK_MAX_BYTES, BLOCK_MAX_EVENTS, BLOCK_OVERHEAD_BYTES, BlockWriter } from './block.ts'
 import type { BatchOperation, Database } from './database.ts'
 import { encodeDeadLetter } from './dead-letter-codec.ts'
 import { blockKey, letterKey, MARKS_KEY, type ReceiptsKey } from './keys.ts'
 import { encodeMarks, type LogState, type StateChange } from './log-state.ts'
-import { MAPPING, type Receipt } from './outbox.ts'
+import type { Receipt } from './outbox.ts'
 import { encodeReceipts, type ReceiptLog } from './receipt-log.ts'
 import { storedBound } from './record.ts'
 import type { Sequences } from './sequences.ts'
@@ -372,12 +373,6 @@ export class Committer {
       if (one.ticket <= ticket) one.resolve()
     }
   }
-}
-
-/** As the data plane of Knative has it: what can never be processed is 422. */
-function asideLetter (stored: StoredEvent, { reason, detail }: Aside): DeadLetter {
-  const data = Buffer.from(detail)
-  return { stored, sink: MAPPING, reason, attempts: 0, code: 422, destination: MAPPING, data, diedAt: stored.storedAt }
 }
 
 function storedEvent (sequence: number, { storedAt, stored }: Append): StoredEvent {

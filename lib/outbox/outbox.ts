@@ -17,6 +17,8 @@ export interface Receipt {
   /** A checksum of topic and payload: a reused packet identifier is no retransmission. */
   readonly digest: number
   readonly eventId: string
+  /** It says itself that it was sent before [MQTT-3.3.1-1]. */
+  readonly again?: boolean
 }
 
 /** What opening found. Everything that was acknowledged and can be read is there. */
@@ -76,15 +78,17 @@ export interface OutboxStats {
 /** Stands for the sink of events that no sink was asked to take: their mapping made them dead letters. */
 export const MAPPING = 'mapping'
 
-export interface Outbox {
-  /** Opens and recovers. @throws MBS_ERR_OUTBOX_DIRECTORY, _LOCKED, _CORRUPT */
+/** The way in, and how the outbox stands: all that is needed by who does not deliver. */
+export interface Intake {
+  /** Opens and recovers. @throws MBS_ERR_OUTBOX_DIRECTORY, _LOCKED, _CORRUPT, _PARTITIONS, MBS_ERR_REDIS_* */
   open (): Promise<Recovery>
 
   /**
    * Stores an event; resolves with its sequence when it is durable, in the order of the calls.
    * While the outbox is full it waits, at most `holdTimeoutMs`.
    * An event that is to be set aside (`handling.aside`) is a dead letter of `mapping` from that moment on.
-   * Rejects with MBS_ERR_OUTBOX_FULL, _DEAD_LETTERS, _WRITE, _TOO_LARGE or _CLOSED: then it must not be acknowledged.
+   * Rejects with MBS_ERR_OUTBOX_FULL, _DEAD_LETTERS, _WRITE, _REDIS, _REPLICAS, _TOO_LARGE or _CLOSED: then it must
+   * not be acknowledged.
    */
   append (event: Event, receipt?: Receipt): Promise<number>
 
@@ -99,6 +103,11 @@ export interface Outbox {
 
   stats (): OutboxStats
 
+  /** Lets appends under way finish, then closes. Idempotent. Appends after it reject with MBS_ERR_OUTBOX_CLOSED. */
+  close (): Promise<void>
+}
+
+export interface Outbox extends Intake {
   /**
    * Reads events from a sequence on. Reads what is durable only.
    * While the disk fails it waits until it has been opened again; rejects with MBS_ERR_OUTBOX_CLOSED only.
@@ -141,7 +150,4 @@ export interface Outbox {
 
   /** Removes dead letters. */
   deleteDeadLetters (letters: readonly LetterId[]): Promise<void>
-
-  /** Lets appends under way finish, then closes. Idempotent. Appends after it reject with MBS_ERR_OUTBOX_CLOSED. */
-  close (): Promise<void>
 }

@@ -103,6 +103,8 @@ export function createMetrics () {
     sessionsNotKept: counter('sessions_not_kept_total',
       'Persistent sessions that were made clean ones because there were limits.sessions already, or none could be written to disk.'),
     sessionsExpired: counter('sessions_expired_total', 'Persistent sessions deleted because their client did not come back.'),
+    redisFailures: counter('redis_failures_total', 'Times that a connection to Redis failed: docs/redis.md.'),
+    partitions: gauge('outbox_partitions', 'Partitions of the outbox in Redis that this program delivers: docs/redis.md.'),
     sessionStoreFailures: counter('session_store_failures_total', 'Times that sessions could not be written to disk: docs/sessions.md.'),
     sessionRecordsLost: counter('session_records_lost_total',
       'Records of sessions and retained messages that could not be read at the start because of damaged files.'),

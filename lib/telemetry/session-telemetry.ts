@@ -1,8 +1,8 @@
 /** What happens to sessions on disk: the part of telemetry that their journal calls. */
 import { createError, type MbsError } from '../errors.ts'
-import { TracingTelemetry } from './tracing-telemetry.ts'
+import { RedisTelemetry } from './redis-telemetry.ts'
 
-export class SessionTelemetry extends TracingTelemetry {
+export class SessionTelemetry extends RedisTelemetry {
   /** What was kept for clients has been read back. @param fields.tookMs from opening the directory on */
   sessionStoreOpened (
     fields: { directory: string, sessions: number, queuedMessages: number, retainedMessages: number, tookMs: number }

@@ -27,15 +27,18 @@ export class CrashPublisher {
   used = 0
   readonly #qos: 1 | 2
   readonly #inflight: number
+  readonly #pauseMs: number
   readonly #client: MqttClient
   #open = 0
   #running = true
   #idle: Array<() => void> = []
 
-  constructor (options: { id: string, port: number, qos: 1 | 2, inflight: number }) {
+  /** @param options with the time that it waits after each message, in milliseconds; 0 unless given */
+  constructor (options: { id: string, port: number, qos: 1 | 2, inflight: number, pauseMs?: number }) {
     this.id = options.id
     this.#qos = options.qos
     this.#inflight = options.inflight
+    this.#pauseMs = options.pauseMs ?? 0
     this.#client = connect({
       host: '127.0.0.1',
       port: options.port,
@@ -69,7 +72,8 @@ export class CrashPublisher {
         this.#open--
         if (error == null) this.acknowledged.add(number)
         if (this.#open === 0) for (const resolve of this.#idle.splice(0)) resolve()
-        setImmediate(() => { this.#fill() })
+        if (this.#pauseMs === 0) setImmediate(() => { this.#fill() })
+        else setTimeout(() => { this.#fill() }, this.#pauseMs)
       })
     }
   }

@@ -89,6 +89,7 @@ export class RecordedTelemetry implements OutboxTelemetry {
   readonly losses: Array<{ count: number, reason: string }> = []
   readonly unexpectedErrors: unknown[] = []
   readonly forgotten: string[] = []
+  readonly risks: string[] = []
   recovered = 0
   full = 0
   held = 0
@@ -101,6 +102,8 @@ export class RecordedTelemetry implements OutboxTelemetry {
   sequenceForgotten (reason: string): void { this.forgotten.push(reason) }
   eventsLost (count: number, reason: string): void { this.losses.push({ count, reason }) }
   unexpected (error: unknown): void { this.unexpectedErrors.push(error) }
+  redisConnected (): void {}
+  redisMayLose (durability: string): void { this.risks.push(durability) }
 
   outboxRecovered (): void {
     this.recovered++

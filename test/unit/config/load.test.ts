@@ -40,7 +40,7 @@ test('without anything given, everything has its default and nothing is warned a
       sequenceSources: 100_000
     },
     broker: { sessions: 'memory' },
-    outbox: { store: 'disk', maxBytes: 1_073_741_824, overflow: 'hold', holdTimeout: 30_000, receipts: 65_536 },
+    outbox: { store: 'disk', maxBytes: 1_073_741_824, overflow: 'hold', holdTimeout: 30_000, receipts: 65_536, partitions: 16, replicas: 0 },
     sink: {
       kind: 'display',
       contentMode: 'auto',

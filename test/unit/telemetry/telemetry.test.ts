@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { createError } from '../../../lib/errors.ts'
 import { AccessTelemetry } from '../../../lib/telemetry/access-telemetry.ts'
+import { RedisTelemetry } from '../../../lib/telemetry/redis-telemetry.ts'
 import { SinkTelemetry } from '../../../lib/telemetry/sink-telemetry.ts'
 import { Telemetry } from '../../../lib/telemetry/telemetry.ts'
 import { TracingTelemetry } from '../../../lib/telemetry/tracing-telemetry.ts'
@@ -42,6 +43,30 @@ const rules: Record<string, Rule> = {
   anonymousListener: {
     call: (telemetry) => telemetry.anonymousListener({ listener: 'mqtt 0.0.0.0:1883' }),
     log: { level: 'warn', listener: 'mqtt 0.0.0.0:1883' }
+  },
+  redisConnected: {
+    call: (telemetry) => telemetry.redisConnected({ address: 'redis://r', version: '7.0.15', durability: 'always', maxmemory: 0, replicas: 1 }),
+    log: { level: 'info', msg: 'Redis', address: 'redis://r', version: '7.0.15', durability: 'always' }
+  },
+  redisMayLose: {
+    call: (telemetry) => telemetry.redisMayLose('everysec'),
+    log: { level: 'warn', msg: /last second is lost/, durability: 'everysec' }
+  },
+  redisFailed: {
+    call: (telemetry) => telemetry.redisFailed(createError('MBS_ERR_REDIS_CONNECT', { address: 'redis://r', reason: 'it is gone' })),
+    log: { level: 'warn', code: 'MBS_ERR_REDIS_CONNECT' },
+    metrics: { redis_failures_total: 1 }
+  },
+  redisReady: { call: (telemetry) => telemetry.redisReady(), log: { level: 'info', msg: /connected to Redis again/ } },
+  partitionTaken: {
+    call: (telemetry) => telemetry.partitionTaken({ partition: 3 }),
+    log: { level: 'info', partition: 3 },
+    metrics: { outbox_partitions: 1 }
+  },
+  partitionLeft: {
+    call: (telemetry) => telemetry.partitionLeft({ partition: 3, reason: 'lost' }),
+    log: { level: 'warn', partition: 3, reason: 'lost' },
+    metrics: { outbox_partitions: -1 }
   },
   tracingStarted: {
     call: (telemetry) => telemetry.tracingStarted({ endpoint: 'http://collector/v1/traces', samplingRate: 0.5, serviceName: 'edge' }),
@@ -470,7 +495,7 @@ for (const [name, { call, log, metrics = {} }] of Object.entries(rules)) {
 
 test('every function that tells what happened has its rule above', async (t) => {
   const others = ['constructor', 'observe']
-  const functions = [Telemetry, TracingTelemetry, SinkTelemetry, AccessTelemetry]
+  const functions = [Telemetry, RedisTelemetry, TracingTelemetry, SinkTelemetry, AccessTelemetry]
     .flatMap(({ prototype }) => Object.getOwnPropertyNames(prototype)).filter((name) => !others.includes(name))
   t.strictSame(functions.filter((name) => rules[name] === undefined), [])
 })

@@ -1,0 +1,239 @@
+/**
+ * The connections to Redis: one server, one that Sentinels watch, or a Cluster. Between the stages that keep something
+ * there and ioredis, which nobody else imports. It connects again by itself for ever.
+ *
+ * Invariant: a command is sent once. Nothing waits for a connection to come back and nothing is sent again by itself:
+ * what has no answer fails, and whoever asked knows best whether to ask again. A server that does not answer in time is
+ * taken for one that is away.
+ */
+import { readFile } from 'node:fs/promises'
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
+import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
+import { parseNode } from './node.ts'
+
+export type RedisClient = Redis | Cluster
+
+/** The section `redis` of the configuration; durations in milliseconds. */
+export interface RedisSettings {
+  readonly url?: string
+  readonly sentinel?: {
+    readonly master: string
+    readonly nodes: readonly string[]
+    readonly username?: string
+    readonly passwordFile?: string
+  }
+  readonly cluster?: { readonly nodes: readonly string[] }
+  readonly username?: string
+  readonly passwordFile?: string
+  readonly tls?: { readonly ca?: string, readonly cert?: string, readonly key?: string, readonly servername?: string }
+  readonly timeout: number
+}
+
+export interface LinkOptions {
+  readonly settings: RedisSettings
+  /** Told of an error of a connection, each time it fails. */
+  readonly onError: (error: MbsError) => void
+  /** Told when a connection is ready, at first and again. */
+  readonly onReady: () => void
+}
+
+/** The longest time until a connection is tried again, in milliseconds. */
+const RETRY_MAX_MS = 2000
+const FIRST_RETRY_MS = 50
+/** Not let in: the password, the user, or what the user may do. */
+const DENIED = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR (?:invalid password|Client sent AUTH|AUTH))/
+/** What says that there is no connection, and not why. */
+const NO_REASON = /isn't writeable|Connection is closed|Cluster isn't ready/
+/** The server is a replica by now: whoever knows the primary has to be asked again. */
+const MOVED_ON = /^READONLY/
+
+export class RedisLink {
+  readonly #options: LinkOptions
+  readonly #clients = new Set<RedisClient>()
+  #closed = false
+  /** Why a connection failed last. */
+  #last: Error | undefined
+
+  constructor (options: LinkOptions) {
+    this.#options = options
+  }
+
+  /** Where it is, for messages: without a password. */
+  get address (): string {
+    return addressOf(this.#options.settings)
+  }
+
+  get isCluster (): boolean {
+    return this.#options.settings.cluster !== undefined
+  }
+
+  /**
+   * Makes a connection that is ready.
+   * @param waitMs how long to try
+   * @throws MBS_ERR_REDIS_CONNECT, MBS_ERR_REDIS_AUTH, MBS_ERR_REDIS_FILE
+   */
+  async connect (waitMs: number): Promise<RedisClient> {
+    const client = await this.#create()
+    this.#clients.add(client)
+    if (client instanceof Cluster) client.on('+node', forgetTimer)
+    else forgetTimer(client)
+    let last: Error | undefined
+    client.on('error', (error: Error) => {
+      this.#last = last = lastOf(error)
+      if (!this.#closed) this.#options.onError(this.toError(last))
+    })
+    try {
+      await ready(client, waitMs, () => last !== undefined && DENIED.test(last.message))
+    } catch (error) {
+      this.#clients.delete(client)
+      client.disconnect()
+      throw this.toError(last ?? error)
+    }
+    client.on('ready', () => { this.#options.onReady() })
+    return client
+  }
+
+  /** What ioredis or Redis says, as an error of this program. */
+  toError (error: unknown): MbsError {
+    if (isMbsError(error)) return error
+    const reason = reasonOf(NO_REASON.test(reasonOf(error)) ? this.#last ?? new Error('it is not connected') : error)
+    const details = { address: this.address, reason }
+    return DENIED.test(reason)
+      ? createError('MBS_ERR_REDIS_AUTH', details, error)
+      : createError('MBS_ERR_REDIS_CONNECT', details, error)
+  }
+
+  /** Ends all connections. */
+  close (): void {
+    this.#closed = true
+    for (const client of this.#clients) client.disconnect()
+    this.#clients.clear()
+  }
+
+  async #create (): Promise<RedisClient> {
+    const { settings } = this.#options
+    const common: RedisOptions = {
+      ...await credentialsOf(settings),
+      ...await tlsOf(settings),
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: settings.timeout,
+      socketTimeout: settings.timeout,
+      keepAlive: 10_000,
+      retryStrategy: retryMs,
+      reconnectOnError: (error) => MOVED_ON.test(error.message) ? 1 : false
+    }
+    const { url, sentinel, cluster } = settings
+    if (cluster !== undefined) {
+      const options: ClusterOptions = {
+        redisOptions: common,
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        clusterRetryStrategy: retryMs,
+        slotsRefreshTimeout: settings.timeout,
+        slotsRefreshInterval: RETRY_MAX_MS
+      }
+      return new Cluster(cluster.nodes.map(nodeOf), options)
+    }
+    if (sentinel !== undefined) {
+      const password = sentinel.passwordFile === undefined ? undefined : await secretIn(sentinel.passwordFile)
+      return new Redis({
+        ...common,
+        name: sentinel.master,
+        sentinels: sentinel.nodes.map(nodeOf),
+        sentinelRetryStrategy: retryMs,
+        ...(sentinel.username !== undefined && { sentinelUsername: sentinel.username }),
+        ...(password !== undefined && { sentinelPassword: password }),
+        ...(common.tls !== undefined && { sentinelTLS: common.tls, enableTLSForSentinelMode: true })
+      })
+    }
+    const { hostname, port, pathname } = new URL(url ?? '')
+    return new Redis({
+      ...common,
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: port === '' ? 6379 : Number(port),
+      db: Number(pathname.slice(1))
+    })
+  }
+}
+
+/** Resolves when the client is ready; rejects when that takes too long, or it cannot become so. */
+async function ready (client: RedisClient, waitMs: number, isHopeless: () => boolean): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const end = (error?: Error): void => {
+      clearTimeout(timer)
+      client.off('ready', onReady)
+      client.off('error', onError)
+      if (error === undefined) resolve()
+      else reject(error)
+    }
+    const timer = setTimeout(() => { end(new Error(`it was not ready within ${waitMs} ms`)) }, waitMs)
+    const onReady = (): void => { end() }
+    const onError = (error: Error): void => { if (isHopeless()) end(error) }
+    client.on('ready', onReady)
+    client.on('error', onError)
+    // It fails with the first try, and is tried again all the same.
+    client.connect().catch(() => {})
+  })
+}
+
+/**
+ * ioredis leaves the timer of a connection that has closed while an answer was due, and it would end the next one,
+ * which works.
+ */
+function forgetTimer (client: Redis): void {
+  client.on('close', () => { clearTimeout((client as unknown as { socketTimeoutTimer?: NodeJS.Timeout }).socketTimeoutTimer) })
+}
+
+function retryMs (times: number): number {
+  return Math.min(FIRST_RETRY_MS * 2 ** Math.min(times, 16), RETRY_MAX_MS)
+}
+
+/** A Cluster's error says that no node could be reached; why, says the last of the nodes. */
+function lastOf (error: Error & { readonly lastNodeError?: Error }): Error {
+  return error.lastNodeError ?? error
+}
+
+async function credentialsOf ({ username, passwordFile }: RedisSettings): Promise<RedisOptions> {
+  if (passwordFile === undefined) return {}
+  return { password: await secretIn(passwordFile), ...(username !== undefined && { username }) }
+}
+
+async function secretIn (file: string): Promise<string> {
+  const text = (await fileText(file)).trim()
+  if (text === '' || text.includes('\n')) throw createError('MBS_ERR_REDIS_FILE', { reason: `${file}: it holds no password: one line` })
+  return text
+}
+
+async function tlsOf ({ url, tls }: RedisSettings): Promise<RedisOptions> {
+  if (tls === undefined && url?.startsWith('rediss:') !== true) return {}
+  const { ca, cert, key, servername } = tls ?? {}
+  return {
+    tls: {
+      ...(ca !== undefined && { ca: await fileText(ca) }),
+      ...(cert !== undefined && { cert: await fileText(cert) }),
+      ...(key !== undefined && { key: await fileText(key) }),
+      ...(servername !== undefined && { servername })
+    }
+  }
+}
+
+async function fileText (file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw createError('MBS_ERR_REDIS_FILE', { reason: `${file}: ${reasonOf(error)}` }, error)
+  }
+}
+
+/** The configuration has seen to it that it is an address. */
+function nodeOf (node: string): { readonly host: string, readonly port: number } {
+  return parseNode(node) ?? { host: node, port: 6379 }
+}
+
+function addressOf ({ url, sentinel, cluster }: RedisSettings): string {
+  if (sentinel !== undefined) return `${sentinel.master} of the Sentinels ${sentinel.nodes.join(', ')}`
+  return cluster?.nodes.join(', ') ?? url ?? ''
+}

@@ -1,0 +1,28 @@
+/**
+ * A script of Redis: what it does, it does at once, and nothing comes between. Known by its hash once a server has it.
+ * Sending it whole after a server has forgotten it is no repetition: it has not run.
+ */
+import { createHash } from 'node:crypto'
+import type { RedisClient } from './link.ts'
+
+export type RedisValue = string | number | Buffer
+
+export class Script<Result> {
+  readonly #text: string
+  readonly #hash: string
+
+  constructor (text: string) {
+    this.#text = text
+    this.#hash = createHash('sha1').update(text).digest('hex')
+  }
+
+  /** Texts come back as buffers, numbers as numbers. */
+  async run (client: RedisClient, keys: readonly string[], args: readonly RedisValue[]): Promise<Result> {
+    try {
+      return await client.callBuffer('EVALSHA', this.#hash, keys.length, ...keys, ...args) as Result
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+      return await client.callBuffer('EVAL', this.#text, keys.length, ...keys, ...args) as Result
+    }
+  }
+}

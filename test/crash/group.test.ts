@@ -1,0 +1,119 @@
+/**
+ * The promise of the project for a group: three built programs behind a load balancer, on a Redis that Sentinels watch.
+ * Programs are killed, Redis stands still, its primary is killed and its replica takes over; what was acknowledged
+ * arrives, in order for each device.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'tap'
+import { checkArrivals, untilArrived } from '../support/arrivals.ts'
+import { Balancer } from '../support/balancer.ts'
+import { CrashPublisher } from '../support/crash-publisher.ts'
+import { CrashSink, type SinkMode } from '../support/crash-sink.ts'
+import { startProgram, type Program } from '../support/process.ts'
+import { seededRandom } from '../support/random.ts'
+import { startRedis, startWatched } from '../support/redis.ts'
+
+const ROUNDS = Number(process.env['MBS_TEST_CRASH_ROUNDS'] ?? 20)
+const DEVICES = 200
+const PODS = ['pod-0', 'pod-1', 'pod-2'] as const
+const MODES: readonly SinkMode[] = ['up', 'up', 'down', 'slow', 'flapping']
+
+test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failovers`, { timeout: 900_000 }, async (t) => {
+  const seed = Number(process.env['MBS_TEST_SEED'] ?? Date.now() % 1_000_000)
+  t.comment(`seed ${seed}: MBS_TEST_SEED=${seed} repeats the choices`)
+  const random = seededRandom(seed)
+  const redis = await startWatched(t)
+  const sink = new CrashSink(random)
+  const url = await sink.start()
+  t.teardown(async () => { await sink.close() })
+  const balancer = new Balancer()
+  const port = await balancer.start()
+  t.teardown(async () => { await balancer.close() })
+
+  const config = {
+    name: 'group',
+    listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 0 }],
+    http: { host: '127.0.0.1', port: 0 },
+    outbox: { store: 'redis', replicas: 1, partitions: 8 },
+    redis: { sentinel: { master: 'mymaster', nodes: redis.sentinels }, timeout: 'PT1S' },
+    sink: { kind: 'http', url, timeout: 'PT2S' },
+    delivery: { backoffDelay: 'PT0.02S', backoffMax: 'PT0.2S', checkpoint: 'PT0.5S' },
+    log: { level: 'info', format: 'json' }
+  }
+  const programs = new Map<string, Program>()
+  const begin = async (name: string): Promise<void> => {
+    const program = await startProgram(t, config)
+    programs.set(name, program)
+    balancer.set(name, program.port('mqtt'))
+  }
+  await Promise.all(PODS.map(begin))
+
+  const publishers = Array.from({ length: DEVICES }, (_, at) => new CrashPublisher({
+    id: `device-${at}-qos${at % 4 === 0 ? 2 : 1}`, port, qos: at % 4 === 0 ? 2 : 1, inflight: 3, pauseMs: 200
+  }))
+  t.teardown(async () => { await Promise.all(publishers.map(async (publisher) => { await publisher.close() })) })
+
+  const counts = { kill: 0, pause: 0, failover: 0 }
+  for (let round = 0; round < ROUNDS; round++) {
+    sink.mode = MODES[Math.floor(random() * MODES.length)] ?? 'up'
+    await sleep(300 + 700 * random())
+    const what = random()
+    if (what < 0.6) {
+      counts.kill++
+      const name = PODS[Math.floor(random() * PODS.length)] ?? 'pod-0'
+      balancer.set(name, undefined)
+      await programs.get(name)?.kill()
+      await begin(name)
+    } else if (what < 0.8) {
+      counts.pause++
+      const primary = await redis.primary()
+      primary.pause()
+      await sleep(800 * random())
+      primary.resume()
+    } else {
+      counts.failover++
+      const primary = await redis.primary()
+      await primary.kill()
+      while (await redis.primary() === primary) await sleep(50)
+      await primary.start()
+    }
+  }
+  t.comment(JSON.stringify(counts))
+
+  sink.mode = 'up'
+  await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
+  await untilArrived(publishers, sink)
+  for (const name of PODS) t.equal(await programs.get(name)?.stop(), 0, 'SIGTERM ends it with 0')
+  checkArrivals(t, publishers, sink)
+})
+
+test('the partitions of a program that dies are delivered by the others within 15 seconds', async (t) => {
+  const redis = await startRedis(t)
+  const sink = new CrashSink(Math.random)
+  const url = await sink.start()
+  t.teardown(async () => { await sink.close() })
+  const config = {
+    name: 'group',
+    listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 0 }],
+    http: { host: '127.0.0.1', port: 0 },
+    outbox: { store: 'redis', partitions: 8 },
+    redis: { url: redis.url },
+    sink: { kind: 'http', url },
+    log: { level: 'info', format: 'json' }
+  }
+  const [dying, other] = await Promise.all([startProgram(t, config), startProgram(t, config)])
+  const has = ({ log }: Program) => {
+    const count = (text: string) => log.filter(({ msg }) => msg === text).length
+    return count('this program delivers a partition of the outbox') - count('a partition of the outbox is given to others')
+  }
+  while (has(dying) !== 4 || has(other) !== 4) await sleep(50)
+  await dying.kill()
+  const killedAt = performance.now()
+  const publishers = Array.from({ length: 40 }, (_, at) => new CrashPublisher({
+    id: `device-${at}`, port: other.port('mqtt'), qos: 1, inflight: 1, pauseMs: 1000
+  }))
+  t.teardown(async () => { await Promise.all(publishers.map(async (publisher) => { await publisher.close() })) })
+  await sink.until(() => new Set(sink.taken.map(({ partitionKey }) => partitionKey)).size === publishers.length)
+  const seconds = (performance.now() - killedAt) / 1000
+  t.ok(seconds < 15, `after ${seconds.toFixed(1)} s`)
+})

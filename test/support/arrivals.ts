@@ -1,0 +1,61 @@
+/** What the crash suites look for in what arrived: is all of it there, in order, and every duplicate recognizable? */
+import type { Test } from 'tap'
+import type { CrashPublisher } from './crash-publisher.ts'
+import type { CrashSink } from './crash-sink.ts'
+
+/** What CrashPublisher sends. */
+function bodyOf (client: string, number: number): string {
+  return JSON.stringify({ client, number })
+}
+
+/** Resolves when everything that was acknowledged has arrived. */
+export async function untilArrived (publishers: readonly CrashPublisher[], sink: CrashSink): Promise<void> {
+  const missing = new Set(publishers.flatMap(({ id, acknowledged }) =>
+    Array.from(acknowledged, (number) => bodyOf(id, number))))
+  let seen = 0
+  await sink.until(() => {
+    for (; seen < sink.taken.length; seen++) missing.delete(sink.taken[seen]?.body ?? '')
+    return missing.size === 0
+  })
+}
+
+/** Holds what arrived against what was acknowledged. */
+export function checkArrivals (t: Test, publishers: readonly CrashPublisher[], sink: CrashSink): void {
+  t.strictSame(sink.invalid, [], 'everything that arrived is a CloudEvent')
+  const idsOf = new Map<string, Set<string>>()
+  const bodies = new Map<string, string>()
+  const order = new Map<string, number[]>()
+  const clashes: string[] = []
+  for (const { source, id, body } of sink.taken) {
+    const { client, number } = JSON.parse(body) as { client: string, number: number }
+    const key = `${source} ${id}`
+    if ((bodies.get(key) ?? body) !== body) clashes.push(`${key}: ${bodies.get(key)} and ${body}`)
+    bodies.set(key, body)
+    const ids = idsOf.get(body)
+    if (ids !== undefined) {
+      ids.add(key)
+      continue
+    }
+    idsOf.set(body, new Set([key]))
+    let numbers = order.get(client)
+    if (numbers === undefined) order.set(client, numbers = [])
+    numbers.push(number)
+  }
+
+  t.strictSame(clashes, [], 'a (source, id) stands for one message')
+  t.strictSame([...idsOf].filter(([, ids]) => ids.size > 1).map(([body, ids]) => [body, ...ids]), [],
+    'a message has one (source, id), however often it arrives')
+  const lost: Record<string, number[]> = {}
+  const disordered: Record<string, number[]> = {}
+  for (const { id, acknowledged, used } of publishers) {
+    const numbers = order.get(id) ?? []
+    const missing = [...acknowledged].filter((number) => !idsOf.has(bodyOf(id, number)))
+    if (missing.length > 0) lost[id] = missing
+    if (numbers.some((number, at) => number < (numbers[at - 1] ?? 0))) disordered[id] = numbers
+    t.ok(numbers.every((number) => number >= 1 && number <= used), `${id}: nothing arrived that was not sent`)
+    t.ok(acknowledged.size > 0, `${id}: it had ${acknowledged.size} acknowledged`)
+  }
+  t.strictSame(lost, {}, 'every acknowledged message arrived')
+  t.strictSame(disordered, {}, 'each device in order, duplicates removed')
+  t.comment(`${sink.taken.length} arrived, ${idsOf.size} different, ${publishers.reduce((sum, each) => sum + each.acknowledged.size, 0)} acknowledged`)
+}

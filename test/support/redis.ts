@@ -1,0 +1,196 @@
+/**
+ * A real Redis for tests: one server, one with a replica and Sentinels, or a Cluster of three. Started on free ports of
+ * loopback, in a directory of the test, and ended with it. Says loudly when redis-server is missing.
+ */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import type { Test } from 'tap'
+
+/** A port that is free now, and the one 10,000 above it as well: a Cluster talks there. */
+export async function freePort (): Promise<number> {
+  for (;;) {
+    const port = await new Promise<number>((resolve, reject) => {
+      const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => {
+        const { port } = server.address() as AddressInfo
+        server.close(() => { resolve(port) })
+      })
+    })
+    // What the system gives out to clients lies higher.
+    if (port < 55_000) return port
+  }
+}
+
+export class RedisServer {
+  readonly port: number
+  readonly #directory: string
+  readonly #args: readonly string[]
+  #child: ChildProcess | undefined
+  #exited: Promise<void> = Promise.resolve()
+
+  constructor (directory: string, port: number, args: readonly string[]) {
+    this.port = port
+    this.#directory = directory
+    this.#args = args
+  }
+
+  get url (): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  get pid (): number | undefined {
+    return this.#child?.pid
+  }
+
+  /** Starts it, also again after `kill`, on the same port and files. */
+  async start (): Promise<void> {
+    const child = spawn('redis-server', [...this.#args], { cwd: this.#directory, stdio: 'ignore' })
+    this.#child = child
+    this.#exited = new Promise((resolve) => { child.once('exit', () => { resolve() }) })
+    for (let tries = 0; tries < 200; tries++) {
+      if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}: ${this.#args.join(' ')}`)
+      if (await this.#answers()) return
+      await sleep(25)
+    }
+    throw new Error('redis-server does not answer')
+  }
+
+  /** Stops its process from running, and lets it go on. */
+  pause (): void { this.#child?.kill('SIGSTOP') }
+  resume (): void { this.#child?.kill('SIGCONT') }
+
+  async kill (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.#child?.kill('SIGCONT')
+    this.#child?.kill(signal)
+    await this.#exited
+  }
+
+  /** A client for the test itself. @param t ends it with the test */
+  client (t: Test): Redis {
+    const client = new Redis(this.port, '127.0.0.1', { maxRetriesPerRequest: null })
+    client.on('error', () => {})
+    t.teardown(() => { client.disconnect() })
+    return client
+  }
+
+  async #answers (): Promise<boolean> {
+    const probe = new Redis(this.port, '127.0.0.1', { lazyConnect: true, retryStrategy: null, enableReadyCheck: false })
+    probe.on('error', () => {})
+    try {
+      await probe.connect()
+      await probe.call('PING').catch((error: Error) => {
+        if (!/NOAUTH|LOADING|MASTERDOWN/.test(error.message)) throw error
+      })
+      return true
+    } catch {
+      return false
+    } finally {
+      probe.disconnect()
+    }
+  }
+}
+
+let isChecked = false
+
+/** @throws where there is no redis-server: nothing of this can be tested without one */
+export function requireRedis (): void {
+  if (isChecked) return
+  if (spawnSync('redis-server', ['--version']).status !== 0) {
+    throw new Error('redis-server is missing: install it (apt-get install redis-server), or leave these tests to CI')
+  }
+  isChecked = true
+}
+
+/** Starts one server. @param settings beside those of a quiet server in a directory of its own */
+export async function startRedis (t: Test, settings: readonly string[] = []): Promise<RedisServer> {
+  requireRedis()
+  const port = await freePort()
+  const directory = join(t.testdir({ redis: {} }), 'redis')
+  return await startIn(t, directory, port, settings)
+}
+
+async function startIn (t: Test, directory: string, port: number, settings: readonly string[]): Promise<RedisServer> {
+  mkdirSync(directory, { recursive: true })
+  const server = new RedisServer(directory, port, [
+    '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--daemonize', 'no', ...settings
+  ])
+  t.teardown(() => server.kill())
+  await server.start()
+  return server
+}
+
+export interface Watched {
+  readonly servers: readonly RedisServer[]
+  /** `host:port` of each Sentinel. */
+  readonly sentinels: readonly string[]
+  /** Asks a Sentinel who the primary is. */
+  primary (): Promise<RedisServer>
+}
+
+/** A primary with a replica, and three Sentinels that promote the replica when the primary is gone for a second. */
+export async function startWatched (t: Test): Promise<Watched> {
+  requireRedis()
+  const root = t.testdir({})
+  const ports = [await freePort(), await freePort()]
+  const servers: RedisServer[] = []
+  for (const [at, port] of ports.entries()) {
+    const settings = ['--appendonly', 'yes', '--repl-diskless-sync-delay', '0']
+    if (at > 0) settings.push('--replicaof', '127.0.0.1', String(ports[0]))
+    servers.push(await startIn(t, join(root, `server-${at}`), port, settings))
+  }
+  const sentinels: string[] = []
+  for (let at = 0; at < 3; at++) {
+    const port = await freePort()
+    const directory = join(root, `sentinel-${at}`)
+    mkdirSync(directory)
+    const file = join(directory, 'sentinel.conf')
+    writeFileSync(file, [
+      `port ${port}`, 'bind 127.0.0.1', `sentinel monitor mymaster 127.0.0.1 ${ports[0]} 2`,
+      'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000', ''
+    ].join('\n'))
+    const sentinel = new RedisServer(directory, port, [file, '--sentinel'])
+    t.teardown(() => sentinel.kill())
+    await sentinel.start()
+    sentinels.push(`127.0.0.1:${port}`)
+  }
+  const asked = new Redis(Number(sentinels[0]!.split(':')[1]), '127.0.0.1', { maxRetriesPerRequest: null })
+  asked.on('error', () => {})
+  t.teardown(() => { asked.disconnect() })
+  const primary = async (): Promise<RedisServer> => {
+    const [, port] = await asked.call('SENTINEL', 'get-master-addr-by-name', 'mymaster') as [string, string]
+    return servers.find((server) => server.port === Number(port))!
+  }
+  // Until each Sentinel knows the others and the replica, none of them can promote it.
+  for (let tries = 0; tries < 400; tries++) {
+    const fields = await asked.call('SENTINEL', 'master', 'mymaster') as string[]
+    const of = (name: string) => fields[fields.indexOf(name) + 1]
+    if (of('num-other-sentinels') === '2' && of('num-slaves') === '1') return { servers, sentinels, primary }
+    await sleep(50)
+  }
+  throw new Error('the Sentinels did not find each other')
+}
+
+/** A Cluster of three primaries, and `replicas` for each. */
+export async function startCluster (t: Test, replicas = 0): Promise<readonly RedisServer[]> {
+  requireRedis()
+  const root = t.testdir({})
+  const servers: RedisServer[] = []
+  for (let at = 0; at < 3 * (replicas + 1); at++) {
+    servers.push(await startIn(t, join(root, `node-${at}`), await freePort(), [
+      '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', '--appendonly', 'yes'
+    ]))
+  }
+  const made = spawnSync('redis-cli', [
+    '--cluster', 'create', ...servers.map(({ port }) => `127.0.0.1:${port}`), '--cluster-replicas', String(replicas), '--cluster-yes'
+  ], { encoding: 'utf8' })
+  if (made.status !== 0) throw new Error(`redis-cli --cluster create: ${made.stdout}${made.stderr}`)
+  const client = servers[0]!.client(t)
+  for (let tries = 0; tries < 400; tries++) {
+    if ((await client.cluster('INFO')).includes('cluster_state:ok')) return servers
+    await sleep(50)
+  }
+  throw new Error('the Cluster did not come up')
+}
