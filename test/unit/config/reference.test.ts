@@ -40,6 +40,7 @@ test('what stands in the file of defaults as a comment is right when the comment
       ? line.replace(/^(?:\s*# )+/, (comment) => comment.replaceAll('# ', ''))
       : line)
     // What excludes each other cannot stand there together.
+    .filter(notOfRedis())
     .filter((line) => !/^ *(?:basic|username|passwordFile|oauth2|tokenUrl|clientId|clientSecretFile|scopes|audience):(?! mqtt$| sub$)/.test(line))
     .filter((line) => !/yaml-language-server|BEGIN CERT|publicKey:|permissionsFile:|^ *(?:socket|socketMode):/.test(line))
     .join('\n').replace('protocol: mqtt\n', 'protocol: wss\n')
@@ -75,7 +76,8 @@ test('every default is within its own bounds', async (t) => {
   const needed: Record<string, object> = {
     'access.jwt': { jwks: 'keys.json', audience: 'mqtt' },
     'access.http': { url: 'https://devices.example/' },
-    'delivery.deadLetterSink': { url: 'https://dead.example/' }
+    'delivery.deadLetterSink': { url: 'https://dead.example/' },
+    redis: { url: 'redis://localhost' }
   }
   const each = (node: SchemaNode, keys: string[] = []): void => {
     for (const [key, child] of Object.entries(node.properties ?? {})) each(child, [...keys, key])
@@ -109,3 +111,14 @@ test('the page says of each list what it holds by default', async (t) => {
   }
   t.match(loadConfig({ env: {} }).config.listeners, [{ protocol: 'mqtt', host: '127.0.0.1', port: 1883 }])
 })
+
+/** Leaves out, of the section `redis`, all that does not go with its URL. */
+function notOfRedis (): (line: string) => boolean {
+  let section = ''
+  let part = ''
+  return (line) => {
+    section = /^(\w+):/.exec(line)?.[1] ?? section
+    part = /^ {2}(\w+):/.exec(line)?.[1] ?? part
+    return section !== 'redis' || line.startsWith('redis:') || ['url', 'keyPrefix', 'timeout'].includes(part)
+  }
+}
