@@ -10,6 +10,7 @@ import { listenerErrors } from './error-table/listeners.ts'
 import { probeErrors } from './error-table/probes.ts'
 import { programErrors } from './error-table/program.ts'
 import { redisErrors } from './error-table/redis.ts'
+import { sharedSessionErrors } from './error-table/shared-sessions.ts'
 import { tracingErrors } from './error-table/tracing.ts'
 
 export { EXIT_CONFIG, type ErrorEntry } from './error-table/entry.ts'
@@ -17,7 +18,7 @@ export { EXIT_CONFIG, type ErrorEntry } from './error-table/entry.ts'
 /** Its parts, in the order of docs/errors.md; a test holds that no code stands in two of them. */
 export const parts = [
   programErrors, listenerErrors, brokerErrors, eventErrors, deliveryErrors, probeErrors, tracingErrors,
-  redisErrors
+  redisErrors, sharedSessionErrors
 ] as const
 
 export const table = {
@@ -28,5 +29,6 @@ export const table = {
   ...deliveryErrors,
   ...probeErrors,
   ...tracingErrors,
-  ...redisErrors
+  ...redisErrors,
+  ...sharedSessionErrors
 } as const

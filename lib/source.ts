@@ -30,7 +30,7 @@ import {
 } from './parts.ts'
 import { Reloader } from './reload/reloader.ts'
 import { createSinks, type SinkParts, type Target } from './sink-parts.ts'
-import { createBrokerState, createStore, type Store } from './store-parts.ts'
+import { createStore, openBrokerState, type Store } from './store-parts.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 import type { Tracing } from './tracing/tracing.ts'
 import { VERSION } from './version.ts'
@@ -133,8 +133,8 @@ export class Source {
   /**
    * Opens the outbox, then everything up to the listeners. Idempotent.
    * @throws what keeps it from running: MBS_ERR_ACCESS_*, MBS_ERR_MAPPING_*, MBS_ERR_OUTBOX_*, MBS_ERR_SESSIONS_*,
-   * MBS_ERR_LISTENER_*, MBS_ERR_SINK_CA, MBS_ERR_SINK_TLS, MBS_ERR_SINK_CREDENTIALS, MBS_ERR_TRACING_HEADERS,
-   * MBS_ERR_HTTP_BIND; MBS_ERR_SOURCE_CLOSED after `close`
+   * MBS_ERR_REDIS_*, MBS_ERR_LISTENER_*, MBS_ERR_SINK_CA, MBS_ERR_SINK_TLS, MBS_ERR_SINK_CREDENTIALS,
+   * MBS_ERR_TRACING_HEADERS, MBS_ERR_HTTP_BIND; MBS_ERR_SOURCE_CLOSED after `close`
    */
   start (): Promise<void> {
     if (this.#starting === undefined && this.#closing !== undefined) {
@@ -245,7 +245,7 @@ export class Source {
         connectTimeoutMs: connectTimeout,
         reserved: reservedTopics(this.config.events.presets)
       },
-      state: createBrokerState(this.config, limits, this.#telemetry),
+      state: await openBrokerState(this.config, limits, this.#telemetry),
       telemetry: this.#telemetry
     })
   }

@@ -9,6 +9,7 @@ import { BrokerState } from './broker/broker-state.ts'
 import type { StateLimits } from './broker/contract.ts'
 import { DiskJournalStore } from './broker/journal-store.ts'
 import { Journal } from './broker/journal.ts'
+import type { RedisState } from './broker/redis/redis-state.ts'
 import type { Config } from './config/schema.ts'
 import { Deliveries } from './delivery/deliveries.ts'
 import type { DeliveryStage } from './delivery/delivery-stage.ts'
@@ -77,16 +78,32 @@ export function outboxDirectory ({ dataDir }: Pick<Config, 'dataDir'>): string {
   return join(dataDir, 'outbox')
 }
 
-/** What the broker keeps for clients, where a configuration asks for it; not opened. */
-export function createBrokerState (
-  { dataDir, broker: { sessions } }: Config, limits: StateLimits, telemetry: Telemetry
-): BrokerState {
+/**
+ * What the broker keeps for clients, where a configuration asks for it; that of one program is opened by the broker.
+ * @throws where it is shared: MBS_ERR_REDIS_*, MBS_ERR_SESSIONS_REDIS
+ */
+export async function openBrokerState (
+  { dataDir, broker: { sessions }, redis }: Config, limits: StateLimits, telemetry: Telemetry
+): Promise<BrokerState | RedisState> {
   switch (sessions) {
     case 'memory': return new BrokerState(limits, telemetry)
     case 'disk': {
       const { reopenMinMs, reopenMaxMs } = OUTBOX
       const store = new DiskJournalStore(join(dataDir, 'sessions'))
       return new BrokerState(limits, telemetry, new Journal({ store, reopenMinMs, reopenMaxMs, telemetry }))
+    }
+    case 'redis': {
+      // Who does not need it does not load it.
+      const shared = await import('./broker/redis/redis-state.ts')
+      // The rules of the configuration see to it.
+      const settings = redis as NonNullable<Config['redis']>
+      const link = new RedisLink({
+        settings, onError: (error) => { telemetry.sharedSessionsFailed(error) }, onReady: () => {}
+      })
+      const { keyPrefix, timeout: timeoutMs } = settings
+      return await shared.RedisState.open({
+        link, keyPrefix, timeoutMs, startWaitMs: OUTBOX.startTimeoutMs, limits, telemetry
+      })
     }
   }
 }

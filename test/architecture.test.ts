@@ -64,7 +64,11 @@ const PLAN: readonly Row[] = [
   },
   { place: 'lib/listener/', lib: [...COMMON, 'lib/pem/'], packages: ['ws'] },
   { place: 'lib/level/', lib: ['lib/errors.ts'], packages: ['classic-level'] },
-  { place: 'lib/broker/', lib: [...COMMON, 'lib/level/'], packages: ['aedes'] },
+  {
+    place: 'lib/broker/',
+    lib: [...COMMON, 'lib/level/', 'lib/redis/'],
+    packages: ['aedes', 'aedes-persistence-redis', 'mqemitter-redis']
+  },
   { place: 'lib/mapping/', lib: [...COMMON, 'lib/cloudevent/'], packages: ['ajv', 'jsonata'] },
   { place: 'lib/cloudevent/', lib: COMMON, packages: ['cloudevents'] },
   { place: 'lib/redis/', lib: COMMON, packages: ['ioredis'] },

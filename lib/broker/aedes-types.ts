@@ -25,6 +25,13 @@ export interface AedesClient extends Omit<Client, 'conn' | 'clean' | 'connecting
   readonly _disconnected: boolean
   /** The packet identifier that a message sent to it gets next. */
   _nextId: number
+  /** The session was accepted: nothing goes out before that. */
+  readonly connackSent: boolean
+  /** The highest number of a message by its broker; a lower one is dropped. */
+  duplicates: Record<string, number>
+  /** Hands a message to it, as a subscription at QoS 0 or at a higher one does; always calls back. */
+  deliver0: (packet: OutgoingPacket, callback: () => void) => void
+  readonly deliverQoS: (packet: OutgoingPacket, callback: () => void) => void
 }
 
 /** Called back once: null lets the publish pass, an error closes the connection. */
@@ -108,7 +115,7 @@ export interface OutgoingPackets {
 /** Where Aedes keeps the subscriptions of persistent sessions. */
 export interface SubscriptionStore {
   addSubscriptions (
-    client: { id: string }, subscriptions: ReadonlyArray<{ readonly topic: string, readonly qos: QoS }>
+    client: { id: string }, subscriptions: ReadonlyArray<{ readonly topic: string, readonly qos?: QoS }>
   ): Promise<void>
   removeSubscriptions (client: AedesClient, filters: readonly string[]): Promise<void>
   /** Those with QoS 1 and 2 that a message of this topic matches, each of a client. */
@@ -129,8 +136,21 @@ export interface SessionBooks {
   unregisterClient (client: AedesClient): void
 }
 
+export type Persistence = IncomingPackets & OutgoingPackets & RetainedPackets & SubscriptionStore
+
+/** What a persistence has beside that where several brokers share it. */
+export interface SharedPersistence extends Persistence {
+  setup (broker: object): Promise<void>
+  subscriptionsByTopic (topic: string): Promise<ReadonlyArray<{ readonly clientId: string, readonly topic: string }>>
+  /** Rejecting is fatal. */
+  delWill (client: AedesClient): Promise<void>
+  putWill (client: AedesClient, will: PublishPacket): Promise<void>
+  /** The wills of brokers that are gone; Aedes publishes them. */
+  streamWill (): Readable
+}
+
 export interface AedesInternals extends SessionBooks {
-  readonly persistence: IncomingPackets & OutgoingPackets & RetainedPackets & SubscriptionStore
+  readonly persistence: Persistence
   /** Fatal without a listener. */
   on (event: 'error', listener: (error: Error) => void): void
 }

@@ -21,6 +21,7 @@ import { Identities } from './identities.ts'
 import { LifecycleWatch } from './lifecycle-watch.ts'
 import { OpenSessions } from './open-sessions.ts'
 import { PublishHook } from './publish-hook.ts'
+import type { RedisState } from './redis/redis-state.ts'
 import { SubscribeHook } from './subscribe-hook.ts'
 
 /**
@@ -53,8 +54,8 @@ export interface BrokerOptions {
     /** The connection keeps it; Aedes' own, twice as long, is the net below. */
     readonly connectTimeoutMs: number
   }
-  /** Where it keeps what it keeps for clients; not opened. In memory alone, unless given. */
-  readonly state?: BrokerState | undefined
+  /** Where it keeps what it keeps for clients; one of its own is not opened. In memory alone, unless given. */
+  readonly state?: BrokerState | RedisState | undefined
   readonly telemetry: Telemetry
 }
 
@@ -82,8 +83,10 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const { limits, permissions, telemetry } = options
   const connections = new ConnectionErrors(telemetry)
   const kept = options.state ?? new BrokerState(limits, telemetry)
-  await kept.open()
-  const { sessions, subscriptions, unreleased } = kept
+  const own = kept instanceof BrokerState ? kept : undefined
+  const shared = kept instanceof BrokerState ? undefined : kept
+  await own?.open()
+  const { subscriptions, unreleased } = kept
   const openSessions = new OpenSessions()
   const identities = new Identities()
   const hook = new PublishHook({
@@ -92,7 +95,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     permissions,
     deniedPublish: options.deniedPublish,
     unreleased,
-    writeAhead: kept.writeAhead,
+    writeAhead: own?.writeAhead,
     limits,
     telemetry,
     refused: (client) => { connections.markTold(client) }
@@ -102,13 +105,14 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     permissions,
     limits,
     subscriptions,
-    forwarded: (client, packet) => { kept.forwarded(client, packet) },
+    forwarded: (client, packet) => { own?.forwarded(client, packet) },
     telemetry
   })
   const state = { isClosing: false }
   const watch = options.lifecycle === undefined ? undefined : new LifecycleWatch(options.lifecycle, identities)
 
   const aedes = await Aedes.createBroker(toAedesOptions({
+    ...(shared !== undefined && { id: shared.pod, mq: shared.messages.emitter, persistence: shared.persistence }),
     concurrency: CONCURRENT_MESSAGES,
     connectTimeout: limits.connectTimeoutMs * 2,
     maxInflightInbound: MAX_UNRELEASED,
@@ -125,9 +129,13 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
       accepted: watch?.accepted,
       telemetry
     }),
-    authenticate: createAdmission({ identities, identityLimit: kept.identityLimit, openSessions, sessions, telemetry }),
+    authenticate: kept instanceof BrokerState
+      ? createAdmission({
+        identities, identityLimit: kept.identityLimit, openSessions, sessions: kept.sessions, telemetry
+      })
+      : kept.clients.admission(identities, openSessions),
     authorizeSubscribe: subscribeHook.authorize,
-    authorizeForward: subscribeHook.forward,
+    authorizeForward: shared?.clients.forward(subscribeHook.forward) ?? subscribeHook.forward,
     published: (_packet, client, callback) => {
       // What Aedes still writes, the PUBREC, it writes when it is called back.
       callback(null)
@@ -136,7 +144,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   }))
   const internals = internalsOf(aedes)
   openSessions.attach(internals)
-  await kept.attach(internals.persistence)
+  await own?.attach(internals.persistence)
   subscribeHook.attach(internals.persistence)
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
@@ -145,7 +153,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     gateOf(client).sessionAccepted()
   })
   aedes.on('client', (client) => {
-    sessions.started(client as unknown as AedesClient)
+    own?.sessions.started(client as unknown as AedesClient)
     connections.started(client)
   })
   aedes.on('subscribe', (subscriptions, client) => {
@@ -157,26 +165,35 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     // Those of persistent sessions were released when they were deleted; they may be granted again by now.
     if (client.clean) subscriptions.release(client as unknown as AedesClient, filters)
   })
+  aedes.on('clientReady', (client) => { shared?.ready(client) })
   aedes.on('clientDisconnect', (client) => {
     watch?.ended(client as unknown as AedesClient)
     connections.ended(client)
   })
   aedes.on('clientError', (client, error) => { connections.failed(client, error) })
   aedes.on('connectionError', (client, error) => { connections.failed(client, error) })
+  await shared?.attach({
+    identities,
+    publishWill: async ({ identity, ...will }) => {
+      if (!await hook.storeWillOf(identity, will)) return
+      await new Promise<void>((resolve) => { aedes.publish({ cmd: 'publish', dup: false, ...will }, () => { resolve() }) })
+    }
+  }, limits)
   return new AedesBroker(aedes, hook, kept, state, watch)
 }
 
 class AedesBroker implements Broker {
   readonly #aedes: Aedes
   readonly #hook: PublishHook
-  readonly #kept: BrokerState
+  readonly #kept: BrokerState | RedisState
   readonly #state: { isClosing: boolean }
   readonly #watch: LifecycleWatch | undefined
   readonly #connections = new Set<Connection>()
   #closed: Promise<void> | undefined
 
   constructor (
-    aedes: Aedes, hook: PublishHook, kept: BrokerState, state: { isClosing: boolean }, watch: LifecycleWatch | undefined
+    aedes: Aedes, hook: PublishHook, kept: BrokerState | RedisState, state: { isClosing: boolean },
+    watch: LifecycleWatch | undefined
   ) {
     this.#aedes = aedes
     this.#hook = hook

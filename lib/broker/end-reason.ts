@@ -16,7 +16,8 @@ const PROTOCOL_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 const OTHERS: Readonly<Partial<Record<ErrorCode, EndReason>>> = {
   MBS_ERR_GATE_KEEPALIVE: 'keepalive',
-  MBS_ERR_INGEST_CLOSING: 'server-shutdown'
+  MBS_ERR_INGEST_CLOSING: 'server-shutdown',
+  MBS_ERR_SESSIONS_TAKEN: 'takenover'
 }
 
 /** What is left of a session when its end is heard of. */

@@ -9,6 +9,7 @@
  */
 import { createError, reasonOf, type MbsError } from '../errors.ts'
 import type { Identity, Publish } from '../message.ts'
+import type { ConnectionFields } from '../telemetry/telemetry-base.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesHooks, PublishCallback, PublishPacket } from './aedes-types.ts'
 import type { BrokerLimits, DeniedPublish, Permissions, PublishOutcome, StorePublish } from './contract.ts'
@@ -23,7 +24,7 @@ export interface PublishHookOptions {
   readonly identities: Identities
   readonly permissions: Permissions
   readonly deniedPublish: DeniedPublish
-  readonly unreleased: UnreleasedPublishes
+  readonly unreleased: Pick<UnreleasedPublishes, 'has'>
   /** What a publish waits for at QoS 1 and 2, after its event is stored, where sessions are kept on disk. */
   readonly writeAhead?: WriteAhead | undefined
   readonly limits: BrokerLimits
@@ -37,6 +38,8 @@ type Answer = (outcome: PublishOutcome) => void
 
 /** Publishes of one session at QoS 2 that are being stored, by packet identifier, and the duplicates that wait. */
 type Pending = Map<number, Answer[]>
+
+type Will = Pick<PublishPacket, 'topic' | 'payload' | 'qos' | 'retain'>
 
 /** A publish on its way: when it is settled, and the outcome where that is known before. */
 interface Arrival {
@@ -73,11 +76,20 @@ export class PublishHook {
     await this.#last.get(client)
   }
 
+  /** Stores the will of a client whose broker has died. @returns false where it is lost, which was told */
+  async storeWillOf (identity: Identity, will: Will): Promise<boolean> {
+    return await new Promise((resolve) => {
+      this.#storeWill(identity, { clientId: identity.clientId }, will, (error) => { resolve(error === null) })
+    })
+  }
+
   readonly authorize: AedesHooks['authorizePublish'] = (client, packet, callback) => {
     let problem: MbsError
     try {
       if (client === null || packet.cmd === undefined) {
-        this.#storeWill(client, packet, callback)
+        const clientId = client?.id ?? (packet as { clientId?: string }).clientId ?? ''
+        const identity: Identity = client === null ? { clientId, method: 'anonymous' } : this.#options.identities.of(client)
+        this.#storeWill(identity, { ...client?.conn.facts, clientId }, packet, callback)
         return
       }
       const reason = topicProblem(packet.topic, this.#options.limits)
@@ -205,13 +217,11 @@ export class PublishHook {
     return client.clean ? client : `${client.id}\0${this.#options.identities.of(client).username ?? ''}`
   }
 
-  #storeWill (client: AedesClient | null, will: PublishPacket, callback: PublishCallback): void {
-    const { identities, permissions, store } = this.#options
-    const clientId = client?.id ?? (will as { clientId?: string }).clientId ?? ''
-    const identity: Identity = client === null ? { clientId, method: 'anonymous' } : identities.of(client)
+  #storeWill (identity: Identity, fields: ConnectionFields, will: Will, callback: PublishCallback): void {
+    const { permissions, store } = this.#options
     const answer = (outcome: PublishOutcome) => {
       const isStored = outcome.kind === 'stored'
-      if (!isStored) this.#options.telemetry.willLost(outcome.error, { ...client?.conn.facts, clientId })
+      if (!isStored) this.#options.telemetry.willLost(outcome.error, fields)
       this.#answer(callback, isStored ? null : outcome.error)
     }
     // It was permitted at CONNECT; permissions may have changed since.

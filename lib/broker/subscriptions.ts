@@ -26,6 +26,8 @@ export interface SubscriptionsOptions {
   readonly isKept: (clientId: string) => boolean
   /** Where those of persistent sessions are kept as well. */
   readonly journal?: StateJournal | undefined
+  /** What subscriptions take beside those that are granted here. */
+  readonly otherBytes?: () => number
 }
 
 interface Subscription {
@@ -63,10 +65,10 @@ export class Subscriptions {
   grant (client: AedesClient, subscription: Subscription): MbsError | undefined {
     const filters = this.#filtersOf(client)
     if (!filters.has(subscription.topic)) {
-      const { subscriptionsPerClient, subscriptionBytes } = this.#options
+      const { subscriptionsPerClient, subscriptionBytes, otherBytes } = this.#options
       if (filters.size >= subscriptionsPerClient) return reached('subscriptionsPerClient', subscriptionsPerClient)
       const bytes = bytesOf(subscription.topic, client.clean)
-      if (this.#bytes + bytes > subscriptionBytes) return reached('subscriptionBytes', subscriptionBytes)
+      if (this.#bytes + bytes + (otherBytes?.() ?? 0) > subscriptionBytes) return reached('subscriptionBytes', subscriptionBytes)
       filters.add(subscription.topic)
       this.#bytes += bytes
     }

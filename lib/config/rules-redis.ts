@@ -7,18 +7,21 @@ import { REDIS_NODE, REDIS_URL } from './schema-redis.ts'
 type Redis = NonNullable<DraftConfig['redis']>
 
 export function checkRedis (config: DraftConfig, report: Report): void {
-  if (!report.sound(['redis'], ['outbox', 'store'])) return
-  const { redis, outbox } = config
-  const isUsed = outbox.store === 'redis'
+  if (!report.sound(['redis'], ['outbox', 'store'], ['broker', 'sessions'])) return
+  const { redis, outbox, broker } = config
+  const user = outbox.store === 'redis' ? 'outbox.store' : broker.sessions === 'redis' ? 'broker.sessions' : undefined
   if (redis === undefined) {
-    const allowed = 'a section with url, sentinel or cluster, because outbox.store is redis'
-    if (isUsed) report.add(['redis'], { found: 'nothing', allowed })
+    if (user !== undefined) {
+      const allowed = `a section with url, sentinel or cluster, because ${user} is redis`
+      report.add(['redis'], { found: 'nothing', allowed })
+    }
     return
   }
-  if (!isUsed) report.warn('redis has no effect while outbox.store is not redis')
+  if (user === undefined) report.warn('redis has no effect while neither outbox.store nor broker.sessions is redis')
   checkPlace(redis, report)
   checkTls(redis, report)
   checkOutbox(config, redis, report)
+  checkSessions(config, redis, report)
 }
 
 function checkPlace ({ url, sentinel, cluster }: Redis, report: Report): void {
@@ -59,6 +62,14 @@ function checkTls ({ url, tls, username, passwordFile }: Redis, report: Report):
   }
   if (username !== undefined && passwordFile === undefined) {
     report.add(['redis', 'passwordFile'], { found: 'nothing', allowed: 'a path, because redis.username is set' })
+  }
+}
+
+/** Several requests of CONNECT wait one after the other; a device should hear of the first that fails. */
+function checkSessions ({ broker, limits }: DraftConfig, redis: Redis, report: Report): void {
+  if (broker.sessions !== 'redis' || !report.sound(['limits', 'connectTimeout'], ['redis', 'timeout'])) return
+  if (limits.connectTimeout <= redis.timeout) {
+    report.add(['redis', 'timeout'], { found: `${redis.timeout} ms`, allowed: 'less than limits.connectTimeout' })
   }
 }
 

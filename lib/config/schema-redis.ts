@@ -13,7 +13,7 @@ const passwordFile = (whose: string) => Type.Optional(text({
 }))
 
 export const redisSection = optionalSection(
-  'Redis 6.2 or later, which `outbox.store: redis` needs: docs/redis.md. Exactly one of `url`, `sentinel` and `cluster` says where it is.', {
+  'Redis 6.2 or later, which `outbox.store: redis` and `broker.sessions: redis` need: docs/redis.md. Exactly one of `url`, `sentinel` and `cluster` says where it is.', {
     url: Type.Optional(text({
       description: 'One server. rediss:// is TLS.', allowed: REDIS_URL, example: 'redis://localhost:6379/0'
     })),

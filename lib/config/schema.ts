@@ -193,7 +193,7 @@ export const configSchema = Type.Object({
       description: 'Bytes of such messages for one session.', default: '1MiB', minimumBytes: 0, maximumBytes: 16 * 1024 ** 3
     }),
     queuedBytesTotal: size({
-      description: 'Bytes of such messages for all sessions together.', default: '256MiB', minimumBytes: 0, maximumBytes: 1024 ** 4
+      description: 'Bytes of such messages for all sessions together. Not with `broker.sessions: redis`, where the memory of Redis is the bound.', default: '256MiB', minimumBytes: 0, maximumBytes: 1024 ** 4
     }),
     retainedMessages: wholeNumber({
       description: 'Retained messages. One more is forwarded and becomes an event, but is not retained.',
@@ -213,8 +213,8 @@ export const configSchema = Type.Object({
   }),
 
   broker: section('What is kept for devices that are away: docs/sessions.md.', {
-    sessions: oneOf(['memory', 'disk'], {
-      description: '`memory`: persistent sessions and retained messages are gone when the program ends; `disk`: they survive restarts and crashes, in `sessions` below `dataDir`.',
+    sessions: oneOf(['memory', 'disk', 'redis'], {
+      description: '`memory`: persistent sessions and retained messages are gone when the program ends; `disk`: they survive restarts and crashes, in `sessions` below `dataDir`; `redis`: they are in Redis, shared by several programs (docs/redis-sessions.md).',
       default: 'memory'
     })
   }),

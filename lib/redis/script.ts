@@ -22,7 +22,15 @@ export class Script<Result> {
       return await client.callBuffer('EVALSHA', this.#hash, keys.length, ...keys, ...args) as Result
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return await client.callBuffer('EVAL', this.#text, keys.length, ...keys, ...args) as Result
+      return await this.runWhole(client, keys, args)
     }
+  }
+
+  /**
+   * Sends it whole, for what has to happen in the order in which it is sent: a server that has not got the script turns
+   * the first ones away, and may take a later one before they are sent again.
+   */
+  async runWhole (client: RedisClient, keys: readonly string[], args: readonly RedisValue[]): Promise<Result> {
+    return await client.callBuffer('EVAL', this.#text, keys.length, ...keys, ...args) as Result
   }
 }

@@ -7,7 +7,7 @@
 import { createError, type MbsError } from '../errors.ts'
 import type { Aside, LifecycleChange, QoS } from '../message.ts'
 import type { OutboxStats, Recovery } from '../outbox/outbox.ts'
-import { SessionTelemetry } from './session-telemetry.ts'
+import { SharedSessionsTelemetry } from './shared-sessions-telemetry.ts'
 import type { ConnectionFields } from './telemetry-base.ts'
 
 /** What a log line about an event says; never its data. */
@@ -45,7 +45,7 @@ export interface Gauges {
   }
 }
 
-export class Telemetry extends SessionTelemetry {
+export class Telemetry extends SharedSessionsTelemetry {
   /** Gives the gauges that are read on demand their sources. */
   observe (gauges: Gauges): void {
     this.metrics.gauges = gauges

@@ -14,6 +14,7 @@ import { createListener, type ListenerOptions } from '../../lib/listener/listene
 import type { ListenerTls } from '../../lib/listener/tls-options.ts'
 import { createLifecycleMapper } from '../../lib/mapping/lifecycle-event.ts'
 import type { Event, Publish } from '../../lib/message.ts'
+import type { Telemetry } from '../../lib/telemetry/telemetry.ts'
 import { ScriptedOutbox } from './broker-outbox.ts'
 import { createTestTelemetry, type LogLine } from './log-lines.ts'
 
@@ -63,6 +64,8 @@ export interface TestBrokerOptions {
   journal?: JournalStore
   /** What happens to sessions becomes events; nothing, unless given. */
   lifecycle?: Partial<LifecycleEventsOptions>
+  /** Makes what the broker keeps for clients; in memory, unless given. */
+  state?: (limits: StateLimits, telemetry: Telemetry) => Promise<BrokerOptions['state']>
 }
 
 export const allowAll: Permissions = { mayPublish: () => true, maySubscribe: () => true, mayReceive: () => true }
@@ -98,10 +101,12 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
     })
   const publishes: Publish[] = []
   const limits = { topicBytes: 1024, topicLevels: 32, connectTimeoutMs: 30_000, ...stateLimits, ...options.broker }
+  const journaled = options.journal && new BrokerState(
+    limits, telemetry, new Journal({ store: options.journal, reopenMinMs: 5, reopenMaxMs: 20, telemetry })
+  )
+  const state = journaled ?? await options.state?.(limits, telemetry)
   const broker = await createBroker({
-    state: options.journal && new BrokerState(
-      limits, telemetry, new Journal({ store: options.journal, reopenMinMs: 5, reopenMaxMs: 20, telemetry })
-    ),
+    state,
     authenticate: options.authenticate ?? letIn,
     publish: (publish) => {
       publishes.push(publish)
@@ -145,7 +150,7 @@ export async function startBroker (t: Test, options: TestBrokerOptions = {}) {
   }
 
   return {
-    outbox, telemetry, lines, logged, ingest, lifecycle, publishes, broker, connections, listener, address, port
+    outbox, telemetry, lines, logged, ingest, state, lifecycle, publishes, broker, connections, listener, address, port
   }
 }
 

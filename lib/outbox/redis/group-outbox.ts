@@ -131,9 +131,7 @@ export class GroupOutbox implements OutboxIntake {
     this.#client = client
     await this.#checkLayout(client, mayCreate)
     await this.refresh()
-    const subscriber = await link.connect(startTimeoutMs)
-    subscriber.on('messageBuffer', (_channel: Buffer, news: Buffer) => { this.#heard(String(news)) })
-    await subscriber.subscribe(newsChannel(this.keyPrefix))
+    await this.#listen(await link.connect(startTimeoutMs))
     telemetry.redisConnected({ address: link.address, ...facts })
     if (facts.durability !== 'always') telemetry.redisMayLose(facts.durability)
     const recovery: Recovery = {
@@ -145,6 +143,16 @@ export class GroupOutbox implements OutboxIntake {
     }
     telemetry.outboxOpened(recovery, { store: 'redis' })
     return recovery
+  }
+
+  /** Hears what others store. News only make it fast: every second all partitions are asked how they stand. */
+  async #listen (subscriber: RedisClient): Promise<void> {
+    subscriber.on('messageBuffer', (_channel: Buffer, news: Buffer) => { this.#heard(String(news)) })
+    // ioredis subscribes again by itself, and rejects where nobody can catch it when it may not any more.
+    if (!subscriber.isCluster) (subscriber.options as { autoResubscribe?: boolean }).autoResubscribe = false
+    const subscribe = async (): Promise<void> => { await subscriber.subscribe(newsChannel(this.keyPrefix)) }
+    await subscribe()
+    subscriber.on('ready', () => { subscribe().catch((error: unknown) => { this.failed(error) }) })
   }
 
   append (event: Event, receipt?: Receipt): Promise<number> {

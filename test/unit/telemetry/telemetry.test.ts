@@ -82,6 +82,10 @@ const rules: Record<string, Rule> = {
     call: (telemetry) => telemetry.spansFailed(createError('MBS_ERR_TRACING_EXPORT', { url: 'http://collector/', reason: 'it is gone' })),
     log: { level: 'warn', code: 'MBS_ERR_TRACING_EXPORT' }
   },
+  sharedSessionsFailed: {
+    call: (telemetry) => telemetry.sharedSessionsFailed(createError('MBS_ERR_SESSIONS_REDIS', { reason: 'it is away' })),
+    log: { level: 'warn', code: 'MBS_ERR_SESSIONS_REDIS' }
+  },
   stopping: {
     call: (telemetry) => telemetry.stopping({ reason: 'SIGTERM' }),
     log: { level: 'info', msg: 'shutting down', reason: 'SIGTERM' }
@@ -475,7 +479,7 @@ const RATE_LIMITED = [
   'unexpected', 'connectionFailed', 'publishRefused', 'publishDropped', 'willLost', 'subscriptionRefused', 'outboxFailed',
   'authenticationRefused', 'outboxFull', 'attemptFailed', 'deadLettered', 'deadLetterFailed', 'tokenKeysFailed', 'hookFailed',
   'clientThrottled', 'publishLost', 'eventSetAside', 'sessionNotKept', 'messageNotKept', 'retainedRefused', 'spansDropped',
-  'spansFailed'
+  'spansFailed', 'sharedSessionsFailed'
 ]
 
 async function read (telemetry: Telemetry) {

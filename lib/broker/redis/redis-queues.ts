@@ -1,0 +1,228 @@
+/**
+ * What is on its way to persistent sessions at QoS 1 and 2, in Redis: for each session one queue in the order of its
+ * own serials, which no pod and no restart disturbs, bounded in number and bytes. A message stands in it once, however
+ * many filters it matches, until the client has acknowledged it to whichever pod. Beyond the bounds the newest message
+ * is not kept: a client that is connected may still get it, but not again.
+ *
+ * Stands in for that part of aedes-persistence-redis, which has no bounds, hands out 1001 messages and no more, forgets
+ * the packet identifiers of other pods, and takes several steps for what has to happen at once.
+ */
+import { Readable } from 'node:stream'
+import { createError, type MbsError } from '../../errors.ts'
+import type { QoS } from '../../message.ts'
+import type { AedesClient, OutgoingPacket, OutgoingPackets, StoredPacket } from '../aedes-types.ts'
+import type { QueueLimits } from '../outgoing-queues.ts'
+import { startsWithDollar, startsWithWildcard } from '../topics.ts'
+import type { Keys } from './keys.ts'
+import type { RedisSessions } from './redis-sessions.ts'
+import { toSessionsError, type Requests } from './requests.ts'
+import { enqueue, identify, LOST, readPage, release, remove, TOO_LARGE, TOO_MANY } from './scripts.ts'
+import type { RedisSession } from './session.ts'
+
+/** What keeping a message costs beside its topic and payload, in bytes. */
+const OVERHEAD_BYTES = 300
+/** Messages that are read at a time. */
+const AT_ONCE = 32
+
+export interface RedisQueuesOptions {
+  readonly requests: Requests
+  readonly keys: Keys
+  readonly sessions: Pick<RedisSessions, 'of' | 'lost'>
+  readonly limits: Pick<QueueLimits, 'queuedMessages' | 'queuedBytes'>
+  /** Told of each message that is not kept for a session: MBS_ERR_LIMIT_QUEUE, MBS_ERR_SESSIONS_REDIS. */
+  readonly dropped: (clientId: string, error: MbsError) => void
+  readonly failed: (error: MbsError) => void
+}
+
+export class RedisQueues {
+  readonly #options: RedisQueuesOptions
+  /** What was held back because it is in the queue: it is not to be deleted there. */
+  readonly #heldBack = new WeakSet<object>()
+  /** What was read out of the queue again, on its way to its connection. */
+  readonly #caughtUp = new WeakSet<object>()
+
+  constructor (options: RedisQueuesOptions) {
+    this.#options = options
+  }
+
+  /** Takes the place of what the persistence has. */
+  attach (persistence: OutgoingPackets): void {
+    persistence.outgoingEnqueue = async (subscription, packet) => { await this.enqueue([subscription], packet) }
+    persistence.outgoingEnqueueCombi = async (all, packet) => { await this.enqueue(all, packet) }
+    persistence.outgoingUpdate = async (client, packet) => { await this.update(client, packet) }
+    persistence.outgoingClearMessageId = async (client, packet) => await this.clear(client, packet)
+    persistence.outgoingStream = (client) => Readable.from(this.#drain(client))
+  }
+
+  /** Keeps a message for these sessions. Where Redis does not take it, the publish goes on: its event is stored. */
+  async enqueue (all: ReadonlyArray<{ clientId: string, topic?: string }>, packet: StoredPacket): Promise<void> {
+    const subscriptions = startsWithDollar(packet.topic)
+      ? all.filter(({ topic }) => topic === undefined || !startsWithWildcard(topic))
+      : all
+    if (subscriptions.length === 0) return
+    const { requests, keys, limits: { queuedMessages, queuedBytes }, dropped } = this.#options
+    const [name, body] = [nameOf(packet), bodyOf(packet)]
+    await Promise.all(subscriptions.map(async ({ clientId }) => {
+      const { session, order, bodies } = keys.session(clientId)
+      try {
+        const args = [name, body, OVERHEAD_BYTES, queuedMessages, queuedBytes]
+        // Messages of one publisher are kept in the order in which they came.
+        const outcome = await requests.ask(async (client) => {
+          return await enqueue.runWhole(client, [session, order, bodies], args)
+        })
+        if (outcome !== TOO_MANY && outcome !== TOO_LARGE) return
+        const setting = outcome === TOO_MANY ? 'queuedMessages' : 'queuedBytes'
+        dropped(clientId, createError('MBS_ERR_LIMIT_QUEUE', { setting, max: this.#options.limits[setting] }))
+      } catch (error) {
+        dropped(clientId, toSessionsError(error))
+      }
+    }))
+  }
+
+  /**
+   * A message is about to be handed to a connection, or not: false where it has it already, or will get it with what
+   * waits, in its turn.
+   * @param atMostOnce the subscription is at QoS 0, and nothing is in the queue for it
+   */
+  mayHand (client: AedesClient, packet: OutgoingPacket, atMostOnce: boolean): boolean {
+    const session = this.#options.sessions.of(client)
+    if (session === undefined || atMostOnce || packet.brokerId == null) return true
+    if (packet.messageId !== undefined || this.#caughtUp.has(packet)) return true
+    const name = nameOf(packet)
+    if (session.isDraining) session.hasMissed = true
+    else if (!session.has(name)) {
+      session.handed.add(name)
+      return true
+    }
+    this.#heldBack.add(packet)
+    return false
+  }
+
+  /** Notes the packet identifier under which a message goes out, or that PUBREL has taken its place. */
+  async update (client: object, packet: OutgoingPacket): Promise<void> {
+    const { requests } = this.#options
+    const session = this.#options.sessions.of(client)
+    if (session === undefined) return
+    const { keys, serial } = session
+    const messageId = packet.messageId as number
+    if (packet.cmd === 'pubrel') {
+      const name = session.names.get(messageId)
+      if (name === undefined || session.sent.get(name)?.isReleased === true) return
+      const its = [keys.session, keys.order, keys.bodies, keys.sent]
+      this.#check(session, await requests.run(release, its, [serial, name, messageId]))
+      session.note(name, messageId, true)
+      return
+    }
+    const name = nameOf(packet)
+    if (session.sent.get(name)?.messageId === messageId) return
+    packet.messageId = session.freeId(messageId, name)
+    session.note(name, packet.messageId, false)
+    const its = [keys.session, keys.order, keys.sent]
+    this.#check(session, await requests.run(identify, its, [serial, name, packet.messageId]))
+  }
+
+  /** Forgets the message that was acknowledged, or that may not be forwarded. Resolves with nothing. */
+  async clear (client: object, packet: OutgoingPacket): Promise<undefined> {
+    const session = this.#options.sessions.of(client)
+    if (session === undefined || this.#heldBack.has(packet)) return
+    const name = packet.brokerId == null ? session.names.get(packet.messageId as number) : nameOf(packet)
+    if (name === undefined) return
+    const { keys, serial } = session
+    const its = [keys.session, keys.order, keys.bodies, keys.sent]
+    this.#check(session, await this.#options.requests.run(remove, its, [serial, name, OVERHEAD_BYTES]))
+    session.forget(name)
+  }
+
+  /** What waited when the session began is on its way; what has come meanwhile follows. */
+  ready (client: object): void {
+    const session = this.#options.sessions.of(client)
+    if (session === undefined) return
+    session.isDraining = false
+    if (session.hasMissed) void this.catchUp(session)
+  }
+
+  /** Hands out what waits and was not handed to this connection: messages between pods may be lost. Never rejects. */
+  async catchUp (session: RedisSession): Promise<void> {
+    if (session.isDraining || session.client.closed) return
+    session.isDraining = true
+    session.readTo = 0
+    try {
+      for await (const packet of this.#waiting(session)) {
+        if (session.client.closed) return
+        if (packet.messageId !== undefined) continue
+        this.#caughtUp.add(packet)
+        await new Promise<void>((resolve) => { session.client.deliverQoS(packet, resolve) })
+      }
+    } catch (error) {
+      this.#options.failed(toSessionsError(error))
+    } finally {
+      session.isDraining = false
+    }
+  }
+
+  async * #drain (client: AedesClient): AsyncGenerator<OutgoingPacket> {
+    const session = this.#options.sessions.of(client)
+    if (session === undefined) return
+    yield * this.#waiting(session)
+  }
+
+  /** Until the queue was read to its end, and nothing has come since it was. */
+  async * #waiting (session: RedisSession): AsyncGenerator<OutgoingPacket> {
+    const { keys, serial: own } = session
+    const its = [keys.session, keys.order, keys.bodies, keys.sent]
+    for (;;) {
+      session.hasMissed = false
+      const page = await this.#options.requests.run(readPage, its, [own, session.readTo, AT_ONCE])
+      if (page === LOST) {
+        this.#options.sessions.lost(session)
+        return
+      }
+      if (page.length === 0 && !session.hasMissed) return
+      for (const [name, serial, body, state] of page) {
+        session.readTo = Number(serial)
+        const packet = packetOf(name.toString(), body, state.toString())
+        if (packet === undefined || session.has(name.toString())) continue
+        session.handed.add(name.toString())
+        await session.client.conn.room()
+        yield packet
+      }
+    }
+  }
+
+  #check (session: RedisSession, outcome: number): void {
+    if (outcome !== LOST) return
+    this.#options.sessions.lost(session)
+    throw createError('MBS_ERR_SESSIONS_TAKEN', { reason: 'another connection has it, or it has ended' })
+  }
+}
+
+/** Tells messages apart, whatever their packet identifier is for one client. */
+export function nameOf ({ brokerId, brokerCounter }: Pick<OutgoingPacket, 'brokerId' | 'brokerCounter'>): string {
+  return `${brokerId}:${brokerCounter}`
+}
+
+/** QoS, length of the topic, topic, payload. */
+function bodyOf ({ topic, payload, qos }: StoredPacket): Buffer {
+  const text = Buffer.from(topic)
+  const head = Buffer.from([qos, text.length >> 8, text.length & 0xff])
+  return Buffer.concat([head, text, payload])
+}
+
+/** Undefined where there is neither a message nor a PUBREL. */
+function packetOf (name: string, body: Buffer, state: string): OutgoingPacket | undefined {
+  const at = name.lastIndexOf(':')
+  const from = { brokerId: name.slice(0, at), brokerCounter: Number(name.slice(at + 1)) }
+  const messageId = state === '' ? undefined : Number(state.slice(1))
+  if (state.startsWith('r')) return { cmd: 'pubrel', messageId, ...from }
+  if (body.length < 3) return undefined
+  const end = 3 + body.readUInt16BE(1)
+  return {
+    cmd: 'publish',
+    topic: body.toString('utf8', 3, end),
+    payload: body.subarray(end),
+    qos: body[0] as QoS,
+    retain: false,
+    messageId,
+    ...from
+  } as OutgoingPacket
+}
