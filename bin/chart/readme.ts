@@ -71,6 +71,7 @@ installed, with a sentence for each.
 | [ci/event-display-values.yaml](ci/event-display-values.yaml) | to look at events, without credentials and without a volume |
 | [ci/load-balancer-values.yaml](ci/load-balancer-values.yaml) | devices on the internet: cert-manager, client certificates, a load balancer with the PROXY protocol |
 | [ci/k3s-gateway-values.yaml](ci/k3s-gateway-values.yaml) | a gateway box with k3s, offline for days |
+| [ci/redis-group-values.yaml](ci/redis-group-values.yaml) | several pods on one Redis, as many as connections and publishes ask for |
 | [ci/everything-values.yaml](ci/everything-values.yaml) | every object that the chart can make |
 
 Without Helm: [charts/plain](../plain).

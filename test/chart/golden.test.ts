@@ -18,7 +18,7 @@ function held (t: Test, file: string, text: string, name: string, write = writin
 }
 
 test('every example becomes what its golden file says, with Helm 3 and Helm 4', { skip: MISSING }, async (t) => {
-  t.ok(examples().length >= 9)
+  t.ok(examples().length >= 10)
   for (const example of examples()) {
     for (const helm of HELMS) {
       const { status, stdout, stderr } = template({ example, helm })

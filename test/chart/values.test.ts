@@ -24,6 +24,14 @@ function merge (base: unknown, over: unknown): unknown {
 
 const OPEN = { mqtts: { enabled: false }, mqtt: { enabled: true, anonymous: true } }
 
+const REDIS = { redis: { url: 'redis://redis' }, persistence: { enabled: false } }
+const SENTINEL = { redis: { sentinel: { master: 'mymaster', nodes: ['s:26379'] } }, persistence: { enabled: false } }
+
+/** `over` laid over pods that share one Redis. */
+function shared (over: object, base: object = REDIS): object {
+  return merge(base, over) as object
+}
+
 const MISTAKES: Record<string, { over: object, says: RegExp }> = {
   'no sink': { over: { sink: { ref: { name: '' } } }, says: /sink\.ref\.name is missing/ },
   'an absolute URI beside a ref': { over: { sink: { uri: 'http://a/' } }, says: /sink\.uri is absolute/ },
@@ -59,7 +67,40 @@ const MISTAKES: Record<string, { over: object, says: RegExp }> = {
   'node ports inside': { over: { service: { nodePorts: { mqtts: 30883 } } }, says: /service\.nodePorts has no effect/ },
   'IPv6 on an address of IPv4': { over: { service: { ipFamilies: ['IPv6'] } }, says: /service asks for IPv6, and bindAddress is 0\.0\.0\.0/ },
   'everything counted twice': { over: { metrics: { podMonitor: { enabled: true }, serviceMonitor: { enabled: true } } }, says: /would be counted twice/ },
-  'two pods': { over: { replicas: 2 }, says: /replicas is 2: one pod holds the outbox/ },
+  'two places of Redis': { over: shared({ redis: { cluster: { nodes: ['c:6379'] } } }), says: /redis\.url and redis\.cluster say at once where Redis is/ },
+  'a place of Redis here and there': { over: shared({ config: { redis: { cluster: { nodes: ['c:6379'] } } } }), says: /redis\.url and config\.redis\.cluster say at once/ },
+  'credentials of no Redis': { over: { redis: { username: 'u', auth: { existingSecret: 's' } } }, says: /redis\.auth\.existingSecret, redis\.username: no effect while nothing says where Redis is/ },
+  'an outbox in no Redis': { over: { persistence: { enabled: false }, config: { outbox: { store: 'redis' } } }, says: /config\.outbox\.store is redis, and nothing says where Redis is/ },
+  'a Redis for nothing': { over: { redis: REDIS.redis, config: { outbox: { store: 'disk' }, broker: { sessions: 'disk' } } }, says: /redis has no effect while config\.outbox\.store is disk and config\.broker\.sessions is disk: .* or redis\.url\./ },
+  'Sentinels that watch nothing': { over: shared({ redis: { sentinel: { master: '' } } }, SENTINEL), says: /redis\.sentinel needs both/ },
+  'two passwords of Redis': { over: shared({ redis: { auth: { existingSecret: 's' } }, config: { redis: { passwordFile: '/x' } } }), says: /redis\.auth\.existingSecret and config\.redis\.passwordFile are both set/ },
+  'two URLs of Redis': { over: shared({ config: { redis: { url: 'redis://other' } } }), says: /redis\.url and config\.redis\.url are both set/ },
+  'two prefixes': { over: shared({ redis: { keyPrefix: 'a:' }, config: { redis: { keyPrefix: 'b:' } } }), says: /redis\.keyPrefix and config\.redis\.keyPrefix are both set/ },
+  'two authorities of Redis': { over: shared({ redis: { url: 'rediss://redis', tls: { existingSecret: 's' } }, config: { redis: { tls: { ca: '/x' } } } }), says: /redis\.tls and config\.redis\.tls both have ca/ },
+  'a user of Redis without a password': { over: shared({ redis: { username: 'u' } }), says: /redis\.username needs a password/ },
+  'a password of no Sentinels': { over: shared({ redis: { auth: { existingSecret: 's', sentinelPasswordKey: 'k' } } }), says: /redis\.auth\.sentinelPasswordKey has no effect without/ },
+  'a password of Sentinels in no Secret': { over: shared({ redis: { auth: { sentinelPasswordKey: 'k' } } }, SENTINEL), says: /redis\.auth\.sentinelPasswordKey has no effect without/ },
+  'a user of the Sentinels without a password': { over: shared({ redis: { sentinel: { username: 'u' } } }, SENTINEL), says: /redis\.sentinel\.username needs a password/ },
+  'a user of no Sentinels': { over: { redis: { sentinel: { username: 'u' } } }, says: /redis\.sentinel\.username: no effect while nothing says/ },
+  'a user of Sentinels that nothing asks': { over: shared({ redis: { sentinel: { username: 'u' } } }), says: /redis\.sentinel\.username has no effect without redis\.sentinel\.master/ },
+  'TLS to a Redis without': { over: shared({ redis: { tls: { existingSecret: 's' } } }), says: /redis\.url is redis:\/\/ while redis\.tls asks for TLS/ },
+  'a certificate without its key': { over: shared({ redis: { tls: { existingSecret: 's', certKey: 'tls.crt' } } }, SENTINEL), says: /redis\.tls\.certKey and redis\.tls\.keyKey belong together/ },
+  'a certificate in no Secret': { over: shared({ redis: { tls: { enabled: true, certKey: 'tls.crt', keyKey: 'tls.key' } } }, SENTINEL), says: /are keys of redis\.tls\.existingSecret, which is not set/ },
+  'a Secret with nothing in it': { over: shared({ redis: { tls: { existingSecret: 's', caKey: '' } } }, SENTINEL), says: /redis\.tls\.existingSecret has no effect/ },
+  'Redis in the environment': { over: shared({ extraEnv: [{ name: 'MBS_REDIS_URL', value: 'redis://a' }] }), says: /extraEnv sets MBS_REDIS_URL, which the kind of workload/ },
+  'another outbox in the environment': { over: shared({ extraEnv: [{ name: 'MBS_OUTBOX_STORE', value: 'memory' }] }), says: /extraEnv sets MBS_OUTBOX_STORE, which/ },
+  'two pods': { over: { replicas: 2 }, says: /replicas is 2, and pods share nothing but what is in Redis, while outbox\.store is disk and broker\.sessions is memory/ },
+  'two pods that share the outbox alone': { over: shared({ replicas: 2, config: { broker: { sessions: 'memory' } } }), says: /while outbox\.store is redis and broker\.sessions is memory/ },
+  'two pods that share sessions alone': { over: shared({ replicas: 2, config: { outbox: { store: 'memory' } } }), says: /while outbox\.store is memory and broker\.sessions is redis/ },
+  'as many pods as are needed, which share nothing': { over: { autoscaling: { enabled: true } }, says: /autoscaling\.enabled is true, and pods share nothing but what is in Redis/ },
+  'a volume for nothing': { over: { redis: REDIS.redis }, says: /persistence\.enabled is true while outbox\.store is redis/ },
+  'a number of pods beside an autoscaler': { over: shared({ replicas: 3, autoscaling: { enabled: true } }), says: /replicas is 3, and has no effect while autoscaling\.enabled is true/ },
+  'no pods beside an autoscaler': { over: shared({ replicas: 0, autoscaling: { enabled: true } }), says: /replicas is 0, and has no effect/ },
+  'fewer pods at most than at least': { over: shared({ autoscaling: { enabled: true, minReplicas: 4, maxReplicas: 3 } }), says: /autoscaling\.maxReplicas is 3, less than autoscaling\.minReplicas \(4\)/ },
+  'an autoscaler without a target': { over: shared({ autoscaling: { enabled: true, connections: 0, publishesPerSecond: 0 } }), says: /autoscaling has nothing to go by/ },
+  'a target that no pod reaches': { over: shared({ autoscaling: { enabled: true, connections: 8001 } }), says: /autoscaling\.connections is 8001, and a pod takes 10000 .* Set it to 8000 or less/ },
+  'a part of no processor': { over: shared({ autoscaling: { enabled: true, cpu: 70 }, resources: { requests: { cpu: null } } }), says: /autoscaling\.cpu is a part of resources\.requests\.cpu/ },
+  'too little time to end with Redis': { over: shared({ terminationGracePeriodSeconds: 34 }), says: /takes up to 35 s \(drain\.delay \+ drain\.window \+ config\.delivery\.grace \+ config\.redis\.timeout \+ 5\)/ },
   'too little time to end': { over: { terminationGracePeriodSeconds: 29 }, says: /terminationGracePeriodSeconds is 29, and ending the pod takes up to 30 s/ },
   'more time to end than there is': { over: { config: { delivery: { grace: 'PT1M' } } }, says: /takes up to 80 s/ },
   'a drain in the configuration': { over: { drain: { window: 'PT1M30.5S' } }, says: /takes up to 111 s/ },
@@ -134,6 +175,10 @@ const UNKNOWN: Record<string, object> = {
   'delivery in other words': { delivery: { retries: 3 } },
   'a name that no object has': { fullnameOverride: 'MQTT' },
   'a part of a name that no object has': { nameOverride: 'a_b' },
+  'a password in the URL of Redis': { redis: { url: 'redis://user:secret@redis' } },
+  'a node without its port': { redis: { cluster: { nodes: ['redis-1'] } } },
+  'a prefix that is too long': { redis: { keyPrefix: 'a'.repeat(65) } },
+  'a PodDisruptionBudget in other words': { pdb: { enabled: 'yes' } },
   'a permission': { auth: { permissions: { rules: [{ who: '*', publsh: ['#'] }] } } }
 }
 
@@ -158,6 +203,25 @@ test('the schema takes what the program takes', { skip: MISSING }, async (t) => 
   for (const helm of HELMS) {
     const { status, stderr } = template({ ...good({ config, terminationGracePeriodSeconds: 120 }), helm })
     t.equal(status, 0, stderr)
+  }
+})
+
+test('what pods share is taken in all three forms of Redis, with as many pods as are wanted', { skip: MISSING }, async (t) => {
+  const cluster = { redis: { cluster: { nodes: ['[fd00::1]:6379', 'redis-2:6379'] }, tls: { enabled: true } }, persistence: { enabled: false } }
+  const taken = [
+    shared({ replicas: 3 }),
+    shared({ replicas: 0 }),
+    shared({ replicas: 3, redis: { auth: { existingSecret: 's', sentinelPasswordKey: 'k' }, username: 'u' } }, SENTINEL),
+    shared({ autoscaling: { enabled: true, connections: 8000 } }, cluster),
+    shared({ autoscaling: { enabled: true, connections: 40_000 }, config: { limits: { connections: 50_000 }, redis: { timeout: 'PT3S' } } }),
+    { replicas: 2, persistence: { enabled: false }, config: { redis: { url: 'redis://a' } } },
+    { redis: REDIS.redis, config: { broker: { sessions: 'disk' } } }
+  ]
+  for (const helm of HELMS) {
+    for (const over of taken) {
+      const { status, stderr } = template({ ...good(over), helm })
+      t.equal(status, 0, `${JSON.stringify(over)}: ${stderr}`)
+    }
   }
 })
 

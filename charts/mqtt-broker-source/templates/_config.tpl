@@ -97,6 +97,85 @@ configmap
 {{- toYaml $sink -}}
 {{- end }}
 
+{{/* What all keys in Redis begin with; at most 64 characters, as the program wants. */}}
+{{- define "mbs.keyPrefix" -}}
+{{- $name := include "mbs.fullname" . -}}
+{{- $whole := printf "mbs:%s/%s:" .Release.Namespace $name -}}
+{{- if .Values.redis.keyPrefix -}}
+{{- .Values.redis.keyPrefix -}}
+{{- else if le (len $whole) 64 -}}
+{{- $whole -}}
+{{- else -}}
+{{- printf "mbs:%s-%s:" (trunc 42 $name) (sha256sum $whole | trunc 16) -}}
+{{- end -}}
+{{- end }}
+
+{{/* `redis` in the words of the program; empty where neither it nor `config` says where Redis is. */}}
+{{- define "mbs.redis" -}}
+{{- $etc := include "mbs.etc" . -}}
+{{- $redis := dict -}}
+{{- $given := default dict (default dict .Values.config).redis -}}
+{{- with .Values.redis -}}
+{{- $sentinel := dict -}}
+{{- if or .sentinel.master .sentinel.nodes -}}
+{{- $sentinel = dict "master" .sentinel.master "nodes" .sentinel.nodes -}}
+{{- end -}}
+{{- if or .url $sentinel .cluster.nodes $given.url $given.sentinel $given.cluster -}}
+{{- $_ := set $redis "keyPrefix" (include "mbs.keyPrefix" $) -}}
+{{- range $key := list "url" "username" -}}
+{{- with get $.Values.redis $key -}}
+{{- $_ := set $redis $key . -}}
+{{- end -}}
+{{- end -}}
+{{- with .cluster.nodes -}}
+{{- $_ := set $redis "cluster" (dict "nodes" .) -}}
+{{- end -}}
+{{- if and $sentinel .sentinel.username -}}
+{{- $_ := set $sentinel "username" .sentinel.username -}}
+{{- end -}}
+{{- if .auth.existingSecret -}}
+{{- $_ := set $redis "passwordFile" (printf "%s/redis/password" $etc) -}}
+{{- if and .auth.sentinelPasswordKey $sentinel -}}
+{{- $_ := set $sentinel "passwordFile" (printf "%s/redis/sentinel-password" $etc) -}}
+{{- end -}}
+{{- end -}}
+{{- with $sentinel -}}
+{{- $_ := set $redis "sentinel" . -}}
+{{- end -}}
+{{- $tls := dict -}}
+{{- if .tls.existingSecret -}}
+{{- range $file, $path := include "mbs.redisTlsFiles" $ | fromYaml -}}
+{{- $_ := set $tls $file (printf "%s/redis-tls/%s" $etc $path) -}}
+{{- end -}}
+{{- end -}}
+{{- with .tls.servername -}}
+{{- $_ := set $tls "servername" . -}}
+{{- end -}}
+{{- if or $tls .tls.enabled .tls.existingSecret -}}
+{{- $_ := set $redis "tls" $tls -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $redis -}}
+{{- end }}
+
+{{/* The files of redis.tls that the Secret has, by the program's word for them. */}}
+{{- define "mbs.redisTlsFiles" -}}
+{{- $files := dict -}}
+{{- with .Values.redis.tls -}}
+{{- if .caKey -}}
+{{- $_ := set $files "ca" "ca.crt" -}}
+{{- end -}}
+{{- if .certKey -}}
+{{- $_ := set $files "cert" "tls.crt" -}}
+{{- end -}}
+{{- if .keyKey -}}
+{{- $_ := set $files "key" "tls.key" -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $files -}}
+{{- end }}
+
 {{- define "mbs.config" -}}
 {{- $etc := include "mbs.etc" . -}}
 {{- $listeners := list -}}
@@ -122,5 +201,10 @@ configmap
   "http" (dict "host" .Values.bindAddress "port" (.Values.http.port | int))
   "log" (dict "format" "json")
 -}}
+{{- with include "mbs.redis" . | fromYaml -}}
+{{- $_ := set $computed "redis" . -}}
+{{- $_ := set $computed "outbox" (dict "store" "redis") -}}
+{{- $_ := set $computed "broker" (dict "sessions" "redis") -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite $computed (default dict .Values.config | deepCopy)) -}}
 {{- end }}

@@ -45,6 +45,19 @@ app.kubernetes.io/part-of: {{ include "mbs.name" . }}
 {{- if $port }}- {{ int $port }}{{ else }}[]{{ end }}
 {{- end }}
 
+{{/* The ports of Redis that the configuration names, as a list. */}}
+{{- define "mbs.redisPorts" -}}
+{{- $redis := (include "mbs.config" . | fromYaml).redis | default dict -}}
+{{- $ports := list -}}
+{{- with $redis.url -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" | default "6379" | int) -}}
+{{- end -}}
+{{- range concat (dig "sentinel" "nodes" list $redis) (dig "cluster" "nodes" list $redis) -}}
+{{- $ports = append $ports (regexFind "[0-9]+$" . | int) -}}
+{{- end -}}
+{{- toYaml ($ports | uniq) -}}
+{{- end }}
+
 {{/*
 The metadata of an object: name, namespace, labels, annotations.
 Takes a dict: root; name, the end of the name; labels and annotations of its own; component.
@@ -82,6 +95,28 @@ annotations:
 {{/* What holds the outbox: a StatefulSet with a volume, or a Deployment without. */}}
 {{- define "mbs.workloadKind" -}}
 {{- if .Values.persistence.enabled }}StatefulSet{{ else }}Deployment{{ end }}
+{{- end }}
+
+{{/* Where outbox and sessions are kept, and whether pods share them: in the words of the program, and as YAML. */}}
+{{- define "mbs.kept" -}}
+{{- $config := include "mbs.config" . | fromYaml -}}
+{{- $store := dig "outbox" "store" "disk" $config -}}
+{{- $sessions := dig "broker" "sessions" "memory" $config -}}
+store: {{ $store }}
+sessions: {{ $sessions }}
+inRedis: {{ or (eq $store "redis") (eq $sessions "redis") }}
+shared: {{ and (eq $store "redis") (eq $sessions "redis") }}
+{{- end }}
+
+{{/* Not empty where there may be more than one pod. */}}
+{{- define "mbs.several" -}}
+{{- if or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) }}true{{ end }}
+{{- end }}
+
+{{/* Not empty where there is a PodDisruptionBudget. */}}
+{{- define "mbs.pdb" -}}
+{{- if eq (toString .Values.pdb.enabled) "auto" }}{{ include "mbs.several" . }}
+{{- else if eq (toString .Values.pdb.enabled) "true" }}true{{ end }}
 {{- end }}
 
 {{/* The Secret with the certificate of the listeners; empty where there is none. */}}

@@ -112,6 +112,14 @@ spec:
 {{- if include "mbs.projectsToken" . }}
 - { name: sink-token, mountPath: /oidc, readOnly: true }
 {{- end }}
+{{- if include "mbs.redis" . | fromYaml }}
+{{- if .Values.redis.auth.existingSecret }}
+- { name: redis, mountPath: {{ $etc }}/redis, readOnly: true }
+{{- end }}
+{{- if .Values.redis.tls.existingSecret }}
+- { name: redis-tls, mountPath: {{ $etc }}/redis-tls, readOnly: true }
+{{- end }}
+{{- end }}
 - { name: data, mountPath: /data }
 - { name: tmp, mountPath: /tmp }
 {{- with .Values.extraVolumeMounts }}
@@ -152,6 +160,32 @@ spec:
   projected:
     sources:
       - serviceAccountToken: { path: token, audience: {{ .Values.sink.audience | quote }}, expirationSeconds: 3600 }
+{{- end }}
+{{- if include "mbs.redis" . | fromYaml }}
+{{- /* Only what is named: such Secrets often hold more, and other passwords. */}}
+{{- with .Values.redis.auth }}
+{{- if .existingSecret }}
+- name: redis
+  secret:
+    secretName: {{ .existingSecret }}
+    items:
+      - { key: {{ .passwordKey | quote }}, path: password }
+      {{- with .sentinelPasswordKey }}
+      - { key: {{ . | quote }}, path: sentinel-password }
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.redis.tls }}
+{{- if .existingSecret }}
+- name: redis-tls
+  secret:
+    secretName: {{ .existingSecret }}
+    items:
+      {{- range $file, $path := include "mbs.redisTlsFiles" $ | fromYaml }}
+      - { key: {{ get $.Values.redis.tls (printf "%sKey" $file) | quote }}, path: {{ $path }} }
+      {{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if not .Values.persistence.enabled }}
 - name: data

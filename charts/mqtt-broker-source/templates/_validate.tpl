@@ -164,19 +164,130 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- toYaml $found -}}
 {{- end }}
 
+{{- define "mbs.mistakes.redis" -}}
+{{- $found := list -}}
+{{- $redis := .Values.redis -}}
+{{- $given := default dict (default dict .Values.config).redis -}}
+{{- $config := default dict (include "mbs.config" . | fromYaml).redis -}}
+{{- $kept := include "mbs.kept" . | fromYaml -}}
+{{- $own := include "mbs.redis" . | fromYaml -}}
+{{- $places := list -}}
+{{- range $key := list "url" "sentinel" "cluster" -}}
+{{- if get $config $key -}}
+{{- $places = append $places (printf "%s.%s" (hasKey $own $key | ternary "redis" "config.redis") $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (len $places) 1 -}}
+{{- $found = append $found (printf "%s say at once where Redis is: take all but one of them out." (join " and " $places)) -}}
+{{- end -}}
+{{- if not $places -}}
+{{- $set := list -}}
+{{- range $key, $value := dict "username" $redis.username "auth.existingSecret" $redis.auth.existingSecret "auth.sentinelPasswordKey" $redis.auth.sentinelPasswordKey "tls.enabled" $redis.tls.enabled "tls.existingSecret" $redis.tls.existingSecret "keyPrefix" $redis.keyPrefix "sentinel.username" $redis.sentinel.username -}}
+{{- if $value -}}
+{{- $set = append $set (printf "redis.%s" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- with $set -}}
+{{- $found = append $found (printf "%s: no effect while nothing says where Redis is: set redis.url, redis.sentinel or redis.cluster, or take it out." (join ", " .)) -}}
+{{- end -}}
+{{- if $kept.inRedis -}}
+{{- $found = append $found (printf "config.%s is redis, and nothing says where Redis is: set redis.url, redis.sentinel or redis.cluster." (eq $kept.store "redis" | ternary "outbox.store" "broker.sessions")) -}}
+{{- end -}}
+{{- else if not $kept.inRedis -}}
+{{- $found = append $found (printf "redis has no effect while config.outbox.store is %s and config.broker.sessions is %s: take one of these out of config, or %s." $kept.store $kept.sessions (first $places)) -}}
+{{- end -}}
+{{- if ne (empty $redis.sentinel.master) (empty $redis.sentinel.nodes) -}}
+{{- $found = append $found "redis.sentinel needs both: set master to what the Sentinels call the server, and nodes to where they are." -}}
+{{- end -}}
+{{- $labels := dict "url" "url" "sentinel" "sentinel" "cluster" "cluster" "username" "username" "passwordFile" "auth.existingSecret" -}}
+{{- range $key, $label := $labels -}}
+{{- if and (hasKey $own $key) (hasKey $given $key) -}}
+{{- $found = append $found (printf "redis.%s and config.redis.%s are both set: take one of them out." $label $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $redis.keyPrefix (hasKey $given "keyPrefix") -}}
+{{- $found = append $found "redis.keyPrefix and config.redis.keyPrefix are both set: take one of them out." -}}
+{{- end -}}
+{{- range $key, $_ := default dict $own.tls -}}
+{{- if hasKey (default dict $given.tls) $key -}}
+{{- $found = append $found (printf "redis.tls and config.redis.tls both have %s: take one of them out." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $config.username (not $config.passwordFile) -}}
+{{- $found = append $found "redis.username needs a password: set redis.auth.existingSecret to a Secret that has it." -}}
+{{- end -}}
+{{- if and $places $redis.auth.sentinelPasswordKey (not (and $redis.auth.existingSecret $redis.sentinel.master)) -}}
+{{- $found = append $found "redis.auth.sentinelPasswordKey has no effect without redis.auth.existingSecret and redis.sentinel: set both, or take it out." -}}
+{{- end -}}
+{{- if and $places $redis.sentinel.username (not $redis.sentinel.master) (not $redis.sentinel.nodes) -}}
+{{- $found = append $found "redis.sentinel.username has no effect without redis.sentinel.master and nodes: set them, or take it out." -}}
+{{- end -}}
+{{- if and (dig "sentinel" "username" "" $config) (not (dig "sentinel" "passwordFile" "" $config)) (not $redis.auth.sentinelPasswordKey) -}}
+{{- $found = append $found "redis.sentinel.username needs a password: set redis.auth.sentinelPasswordKey to its key in the Secret of redis.auth.existingSecret." -}}
+{{- end -}}
+{{- if and (hasPrefix "redis:" (default "" $config.url)) (hasKey $config "tls") -}}
+{{- $found = append $found "redis.url is redis:// while redis.tls asks for TLS: write rediss://, or take redis.tls out." -}}
+{{- end -}}
+{{- if ne (empty $redis.tls.certKey) (empty $redis.tls.keyKey) -}}
+{{- $found = append $found "redis.tls.certKey and redis.tls.keyKey belong together: name both, or none." -}}
+{{- else if and $redis.tls.certKey (not $redis.tls.existingSecret) -}}
+{{- $found = append $found "redis.tls.certKey and redis.tls.keyKey are keys of redis.tls.existingSecret, which is not set: name the Secret." -}}
+{{- end -}}
+{{- if and $redis.tls.existingSecret (not (or $redis.tls.caKey $redis.tls.certKey $redis.tls.keyKey)) -}}
+{{- $found = append $found "redis.tls.existingSecret has no effect: name what is in it by redis.tls.caKey, or by certKey and keyKey." -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end }}
+
+{{- define "mbs.mistakes.group" -}}
+{{- $found := list -}}
+{{- $kept := include "mbs.kept" . | fromYaml -}}
+{{- $scaling := .Values.autoscaling -}}
+{{- $config := include "mbs.config" . | fromYaml -}}
+{{- if and (include "mbs.several" .) (not $kept.shared) -}}
+{{- $what := $scaling.enabled | ternary "autoscaling.enabled is true" (printf "replicas is %v" .Values.replicas) -}}
+{{- $found = append $found (printf "%s, and pods share nothing but what is in Redis, while outbox.store is %s and broker.sessions is %s: set redis.url, redis.sentinel or redis.cluster with persistence.enabled=false, and take these two out of config; or have one pod." $what $kept.store $kept.sessions) -}}
+{{- end -}}
+{{- if and (eq $kept.store "redis") (ne $kept.sessions "disk") .Values.persistence.enabled -}}
+{{- $found = append $found "persistence.enabled is true while outbox.store is redis, and the volume would be empty: set persistence.enabled=false." -}}
+{{- end -}}
+{{- if $scaling.enabled -}}
+{{- if ne (int .Values.replicas) 1 -}}
+{{- $found = append $found (printf "replicas is %v, and has no effect while autoscaling.enabled is true: take it out, and use autoscaling.minReplicas and maxReplicas." .Values.replicas) -}}
+{{- end -}}
+{{- if lt (int $scaling.maxReplicas) (int $scaling.minReplicas) -}}
+{{- $found = append $found (printf "autoscaling.maxReplicas is %v, less than autoscaling.minReplicas (%v): make it larger." $scaling.maxReplicas $scaling.minReplicas) -}}
+{{- end -}}
+{{- if not (or $scaling.connections $scaling.publishesPerSecond $scaling.cpu) -}}
+{{- $found = append $found "autoscaling has nothing to go by: set autoscaling.connections, publishesPerSecond or cpu." -}}
+{{- end -}}
+{{- $most := dig "limits" "connections" (.Files.Get "files/program.yaml" | fromYaml).limits.connections $config | int64 -}}
+{{- if gt (mul 5 (int64 $scaling.connections)) (mul 4 $most) -}}
+{{- $found = append $found (printf "autoscaling.connections is %v, and a pod takes %d (config.limits.connections): it would be full before there is another one. Set it to %d or less, or raise that limit." $scaling.connections $most (div (mul 4 $most) 5)) -}}
+{{- end -}}
+{{- if and $scaling.cpu (not (dig "requests" "cpu" "" .Values.resources)) -}}
+{{- $found = append $found "autoscaling.cpu is a part of resources.requests.cpu, which is not set: set it, or take autoscaling.cpu out." -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end }}
+
 {{- define "mbs.mistakes.pod" -}}
 {{- $found := list -}}
 {{- $config := include "mbs.config" . | fromYaml -}}
 {{- $program := .Files.Get "files/program.yaml" | fromYaml -}}
-{{- if gt (int .Values.replicas) 1 -}}
-{{- $found = append $found (printf "replicas is %v: one pod holds the outbox and the sessions of devices, and sharing them is not possible yet. Set replicas=1, and use limits of the pod that are large enough." .Values.replicas) -}}
-{{- end -}}
 {{- $delay := include "mbs.seconds" (dig "drain" "delay" "PT0S" $config) | float64 -}}
 {{- $window := include "mbs.seconds" (dig "drain" "window" "PT0S" $config) | float64 -}}
 {{- $grace := include "mbs.seconds" (dig "delivery" "grace" $program.delivery.grace $config) | float64 -}}
-{{- $needed := addf $delay $window $grace 5 | ceil | int -}}
+{{- $answer := 0.0 -}}
+{{- $more := "" -}}
+{{- if (include "mbs.kept" . | fromYaml).inRedis -}}
+{{- $answer = include "mbs.seconds" (dig "redis" "timeout" $program.redis.timeout $config) | float64 -}}
+{{- $more = " + config.redis.timeout" -}}
+{{- end -}}
+{{- $needed := addf $delay $window $grace $answer 5 | ceil | int -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) $needed -}}
-{{- $found = append $found (printf "terminationGracePeriodSeconds is %v, and ending the pod takes up to %d s (drain.delay + drain.window + config.delivery.grace + 5): set it to %d or more, or make these shorter." .Values.terminationGracePeriodSeconds $needed $needed) -}}
+{{- $found = append $found (printf "terminationGracePeriodSeconds is %v, and ending the pod takes up to %d s (drain.delay + drain.window + config.delivery.grace%s + 5): set it to %d or more, or make these shorter." .Values.terminationGracePeriodSeconds $needed $more $needed) -}}
 {{- end -}}
 {{- $most := include "mbs.bytes" (dig "outbox" "maxBytes" $program.outbox.maxBytes $config) | float64 -}}
 {{- $room := .Values.persistence.enabled | ternary .Values.persistence.size .Values.persistence.emptyDir.sizeLimit -}}
@@ -199,6 +310,9 @@ at once. The parts stand by subject; each gives a list of sentences as YAML.
 {{- range .Values.extraEnv -}}
 {{- if regexMatch "^MBS_(LISTENERS|HTTP|DATA_DIR)" .name -}}
 {{- $found = append $found (printf "extraEnv sets %s, which ports, Services and volumes hang on: use listeners, http.port and bindAddress of the values." .name) -}}
+{{- end -}}
+{{- if regexMatch "^MBS_(OUTBOX_STORE$|BROKER_SESSIONS$|REDIS)" .name -}}
+{{- $found = append $found (printf "extraEnv sets %s, which the kind of workload, its volumes and the number of pods hang on: use redis, config.outbox and config.broker of the values." .name) -}}
 {{- end -}}
 {{- if has .name (list "NAME" "NAMESPACE") -}}
 {{- $found = append $found (printf "extraEnv sets %s, which the chart sets itself: use config.name, and the namespace of the release." .name) -}}
