@@ -64,8 +64,8 @@ export class GroupDeliveries implements DeliveryStage {
       outbox: watched(outbox, from, (sequence) => { deliveries.mappingKept(sequence) })
     })
     this.#taken.set(partition, { outbox, deliveries })
-    await deliveries.start()
     telemetry.partitionTaken({ partition })
+    await deliveries.start()
   }
 
   /** Ends that. Never rejects. @param graceMs for attempts under way */
