@@ -49,7 +49,7 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
   await Promise.all(PODS.map(begin))
 
   const publishers = Array.from({ length: DEVICES }, (_, at) => new CrashPublisher({
-    id: `device-${at}-qos${at % 4 === 0 ? 2 : 1}`, port, qos: at % 4 === 0 ? 2 : 1, inflight: 3, pauseMs: 200
+    id: `device-${at}-qos${at % 4 === 0 ? 2 : 1}`, port, qos: at % 4 === 0 ? 2 : 1, inflight: 3, pauseMs: 1000
   }))
   t.teardown(async () => { await Promise.all(publishers.map(async (publisher) => { await publisher.close() })) })
 
