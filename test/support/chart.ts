@@ -21,7 +21,8 @@ export const NAMESPACE = 'devices'
 /** Where the chart is said to be installed: a helm that go built believes in a Kubernetes of old. */
 export const KUBE_VERSION = ['--kube-version', '1.35.6']
 
-const KNOWS_SESSIONS_IN_REDIS = (programSchema('broker.sessions')['enum'] as readonly string[]).includes('redis')
+/** Whether the program has `broker.sessions: redis`. */
+export const KNOWS_SESSIONS_IN_REDIS = (programSchema('broker.sessions')['enum'] as readonly string[]).includes('redis')
 
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'mqtt-broker-source')
 
