@@ -10,7 +10,7 @@ import { loadConfig } from '../../lib/config/load.ts'
 import type { Config } from '../../lib/config/schema.ts'
 import { listMetrics } from '../../lib/telemetry/list-metrics.ts'
 import {
-  CHART, configOf, conform, find, HELMS, MISSING, MISSING_KUBECONFORM, notes, render, takenConfigOf, template,
+  CHART, configOf, conform, find, HELMS, MISSING, MISSING_KUBECONFORM, notes, render, template,
   workloadOf, type Manifest
 } from '../support/chart.ts'
 
@@ -28,7 +28,7 @@ const CLUSTER = { url: '', cluster: { nodes: ['redis-0:7000', '[fd00::1]:7001'] 
 /** The configuration as the program understands it. */
 function loaded (t: Test, manifests: readonly Manifest[]): Config {
   const file = join(t.testdir(), 'config.yaml')
-  writeFileSync(file, takenConfigOf(manifests))
+  writeFileSync(file, configOf(manifests))
   return loadConfig({ file, env: {} }).config
 }
 

@@ -8,7 +8,7 @@ import { loadConfig } from '../../lib/config/load.ts'
 import { checkPermission } from '../../lib/permission-check.ts'
 import { listMetrics } from '../../lib/telemetry/list-metrics.ts'
 import {
-  CHART, configOf, examples, find, HELMS, MISSING, notes, packageVersion, render, ROOT, run, takenConfigOf, workloadOf,
+  CHART, configOf, examples, find, HELMS, MISSING, notes, packageVersion, render, ROOT, run, workloadOf,
   type Container, type Manifest, type PodSpec
 } from '../support/chart.ts'
 
@@ -33,7 +33,7 @@ test('the program takes the configuration of every example, and does what the po
     const broker = brokerOf(manifests)
     const env = Object.fromEntries((broker.env ?? []).map(({ name, value }) => [name, value]))
     const file = join(t.testdir(), 'config.yaml')
-    writeFileSync(file, takenConfigOf(manifests))
+    writeFileSync(file, configOf(manifests))
     const { config } = loadConfig({ file, env: { ...env, MBS_DATA_DIR: '/data' } })
 
     t.equal(config.dataDir, '/data', example)

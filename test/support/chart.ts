@@ -9,7 +9,6 @@ import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import process from 'node:process'
 import { parseAllDocuments } from 'yaml'
-import { programSchema } from '../../bin/chart/program-schema.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
 export const CHART = join(ROOT, 'charts/mqtt-broker-source')
@@ -20,9 +19,6 @@ export const NAMESPACE = 'devices'
 
 /** Where the chart is said to be installed: a helm that go built believes in a Kubernetes of old. */
 export const KUBE_VERSION = ['--kube-version', '1.35.6']
-
-/** Whether the program has `broker.sessions: redis`. */
-export const KNOWS_SESSIONS_IN_REDIS = (programSchema('broker.sessions')['enum'] as readonly string[]).includes('redis')
 
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'mqtt-broker-source')
 
@@ -190,15 +186,6 @@ export function workloadOf (manifests: readonly Manifest[]): Manifest {
 export function configOf (manifests: readonly Manifest[]): string {
   const { name } = workloadOf(manifests).metadata
   return find(manifests, 'ConfigMap', `${name}-config`).data!['config.yaml']!
-}
-
-/**
- * The same as this program takes it: where it does not know sessions in Redis yet, they are in memory; all else is as
- * in the pod.
- */
-export function takenConfigOf (manifests: readonly Manifest[]): string {
-  const text = configOf(manifests)
-  return KNOWS_SESSIONS_IN_REDIS ? text : text.replace(/^( *sessions): redis$/m, '$1: memory')
 }
 
 /** The names of the examples. */
