@@ -17,6 +17,10 @@ async function partitionsOf (program: Program): Promise<number | undefined> {
   return sampleOf(parseMetrics(await answer.text()), 'mqtt_broker_source_outbox_partitions')
 }
 
+async function until (condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!await condition()) await new Promise((resolve) => { setTimeout(resolve, 20) })
+}
+
 async function publish (program: Program, payload: string): Promise<void> {
   const client = await connectAsync(`mqtt://127.0.0.1:${program.port('mqtt')}`, { clientId: 'pump-7', reconnectPeriod: 0 })
   await client.publishAsync('sites/north/telemetry', payload, { qos: 1 })
@@ -58,12 +62,12 @@ test('pods share what is in Redis, behind its password: what one acknowledged th
   await sink.waitFor(1)
 
   const second = await start('second')
-  while (await partitionsOf(second) !== 8) await new Promise((resolve) => { setTimeout(resolve, 50) })
+  await until(async () => await partitionsOf(second) === 8)
   t.equal(await first.stop(), 0)
   status = 202
   await publish(second, 'two')
   const taken = (): string[] => sink.requests.map((request) => request.payload().toString())
-  await second.until(() => taken().includes('two'))
+  await until(() => taken().includes('two'))
   t.equal(taken().filter((payload) => payload === 'two').length, 1)
   const ids = sink.requests.filter((request) => request.payload().toString() === 'one').map((request) => request.event().id)
   t.equal(new Set(ids).size, 1, 'the same event, tried by both')
