@@ -233,7 +233,8 @@ export class Source {
     const { connectTimeout, sessionExpiry, ...rest } = this.config.limits
     const limits = { ...rest, sessionExpiryMs: sessionExpiry }
     const publish = (publishing: Publish) => ingest.publish(publishing)
-    return await createBroker({
+    const state = await openBrokerState(this.config, limits, this.#telemetry)
+    const broker = createBroker({
       authenticate: async (credentials, signal) => await this.#access.authenticate(credentials, signal),
       publish: this.#tracing?.publisher(publish) ?? publish,
       canStore: () => this.#outbox.stats().status !== 'failed',
@@ -245,9 +246,12 @@ export class Source {
         connectTimeoutMs: connectTimeout,
         reserved: reservedTopics(this.config.events.presets)
       },
-      state: await openBrokerState(this.config, limits, this.#telemetry),
+      state,
       telemetry: this.#telemetry
     })
+    // Nobody else would end its connections.
+    broker.catch(() => { state.close().catch((error: unknown) => { this.#telemetry.unexpected(error, 'closing sessions') }) })
+    return await broker
   }
 
   async #startListeners (broker: Broker): Promise<Addresses['listeners']> {

@@ -203,6 +203,12 @@ test('an event is acknowledged when enough replicas have it, and not before', as
   const { log, telemetry } = await opened(t, server, { replicas: 1, holdTimeoutMs: 300 })
   await t.rejects(log.append(eventOf(1)), { code: 'MBS_ERR_OUTBOX_REPLICAS' })
   t.equal(telemetry.failures[0]?.code, 'MBS_ERR_OUTBOX_REPLICAS')
+  const { group } = log
+  const members = new Members({ group, facts: {}, take: async () => {}, leave: async () => {}, onError: () => {} })
+  await members.start()
+  t.equal(log.stats().status, 'failed', 'a primary that answers is not enough')
+  t.equal(telemetry.recovered, 0)
+  await members.close()
   await startRedis(t, ['--replicaof', '127.0.0.1', String(server.port), '--repl-diskless-sync-delay', '0'])
   await until(async () => /connected_slaves:1/.test(await server.client(t).info('replication')))
   await until(async () => await log.append(eventOf(2)).then(() => true, () => false))

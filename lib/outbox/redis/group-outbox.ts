@@ -318,9 +318,14 @@ export class GroupOutbox implements OutboxIntake {
     if (this.#options.replicas === 0 || state.replicated >= sequence) return
     // WAIT waits for what this connection has written; what was written before, by whomever, is in front of that.
     await this.client.hincrby(this.keysOf(partition).meta, 'waits', 1)
+    await this.confirmed()
+    state.replicated = Math.max(state.replicated, sequence)
+  }
+
+  /** Rejects with MBS_ERR_OUTBOX_REPLICAS where too few replicas have what this program has written. */
+  async confirmed (): Promise<void> {
     const { wanted, found } = await this.#replicate()
     if (found < wanted) throw createError('MBS_ERR_OUTBOX_REPLICAS', { wanted, found })
-    state.replicated = Math.max(state.replicated, sequence)
   }
 
   /** Asks every primary how many replicas have what was sent to it. */

@@ -225,9 +225,10 @@ export class Intake {
         const answers = await Promise.all([...byPartition].map(async ([partition, appends]) => ({
           appends, ...await send(partition, number, appends)
         })))
-        await this.#untilReplicated(batch, replicate)
-        this.#works()
-        onSent()
+        if (await this.#untilReplicated(batch, replicate)) {
+          this.#works()
+          onSent()
+        }
         const left: Append[] = []
         for (const { appends, status, sequences } of answers) {
           for (const [index, append] of appends.entries()) {
@@ -253,16 +254,16 @@ export class Intake {
     }
   }
 
-  async #untilReplicated (batch: readonly Append[], replicate: IntakeOptions['replicate']): Promise<void> {
+  async #untilReplicated (batch: readonly Append[], replicate: IntakeOptions['replicate']): Promise<boolean> {
     const startedAt = performance.now()
     for (;;) {
       const { wanted, found } = await replicate()
-      if (found >= wanted) return
+      if (found >= wanted) return true
       const error = createError('MBS_ERR_OUTBOX_REPLICAS', { wanted, found })
       this.#options.onFailed(error)
       if (!this.#isClosed && performance.now() - startedAt < this.#options.holdTimeoutMs) continue
       for (const append of batch) append.outcome ??= error
-      return
+      return false
     }
   }
 

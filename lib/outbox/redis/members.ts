@@ -87,13 +87,15 @@ export class Members {
     )
     await Promise.all([...this.#owned].map(([partition, owned]) => this.#renew(partition, owned)))
     const owners = await group.refresh()
-    group.works()
     const wanted = assign(members.map(String).sort(), group.partitions)
     await Promise.all(owners.map(async (owner, partition) => {
       const isMine = wanted[partition] === group.member
       if (!isMine && this.#owned.has(partition)) void this.#leave(partition, 'handover')
       if (isMine && owner === undefined && !this.#owned.has(partition)) await this.#take(partition)
     }))
+    // Where replicas have to confirm, a primary that answers is not enough.
+    await group.confirmed()
+    group.works()
   }
 
   async #renew (partition: number, owned: Owned): Promise<void> {
