@@ -10,6 +10,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { AedesClient, AedesInternals, OutgoingPacket } from './aedes-types.ts'
 import type { Connection, StateLimits } from './contract.ts'
 import { IdentityLimit } from './identity-limit.ts'
+import { JournalAhead } from './journal-ahead.ts'
 import type { Journal } from './journal.ts'
 import { OutgoingQueues } from './outgoing-queues.ts'
 import { RetainedMessages } from './retained-messages.ts'
@@ -18,7 +19,6 @@ import { StateJournal } from './state-journal.ts'
 import { recover, type Recovered, type RecoveredSession } from './state-recovery.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { UnreleasedPublishes } from './unreleased-publishes.ts'
-import { WriteAhead } from './write-ahead.ts'
 
 /** In the place of the QoS that was granted [MQTT-3.9.3-2]. */
 const REFUSED = 0x80
@@ -39,7 +39,7 @@ export class BrokerState {
   readonly unreleased: UnreleasedPublishes
   readonly identityLimit: IdentityLimit
   /** What publishes wait for; undefined: nothing. */
-  readonly writeAhead: WriteAhead | undefined
+  readonly writeAhead: JournalAhead | undefined
   readonly #outgoing: OutgoingQueues
   readonly #retained: RetainedMessages
   readonly #telemetry: Telemetry
@@ -78,7 +78,7 @@ export class BrokerState {
     })
     if (changes === undefined) return
     const { sessions, unreleased } = this
-    this.writeAhead = new WriteAhead({
+    this.writeAhead = new JournalAhead({
       journal: changes, outgoing: this.#outgoing, retained: this.#retained, unreleased, sessions
     })
   }

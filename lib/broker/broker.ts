@@ -95,7 +95,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     permissions,
     deniedPublish: options.deniedPublish,
     unreleased,
-    writeAhead: own?.writeAhead,
+    writeAhead: kept.writeAhead,
     limits,
     telemetry,
     refused: (client) => { connections.markTold(client) }

@@ -17,7 +17,17 @@ import { clientOf, fieldsOf, type Identities } from './identities.ts'
 import { copyOf, ownCopyOf } from './payload.ts'
 import { topicProblem } from './topics.ts'
 import type { UnreleasedPublishes } from './unreleased-publishes.ts'
-import type { WriteAhead } from './write-ahead.ts'
+
+/** What a publish at QoS 1 or 2 changes for clients that may be away, kept before it is acknowledged. */
+export interface WriteAhead {
+  /**
+   * Resolves when it is kept. Called in the order of arrival, after the event was stored; never rejects.
+   * @returns what keeps it from being kept; the publish is refused then
+   */
+  write (client: AedesClient, packet: PublishPacket): Promise<MbsError | undefined>
+  /** The publish does not go on. */
+  discard (client: AedesClient, packet: PublishPacket): void
+}
 
 export interface PublishHookOptions {
   readonly store: StorePublish
@@ -25,7 +35,7 @@ export interface PublishHookOptions {
   readonly permissions: Permissions
   readonly deniedPublish: DeniedPublish
   readonly unreleased: Pick<UnreleasedPublishes, 'has'>
-  /** What a publish waits for at QoS 1 and 2, after its event is stored, where sessions are kept on disk. */
+  /** What a publish waits for at QoS 1 and 2, after its event is stored, where sessions outlive the program. */
   readonly writeAhead?: WriteAhead | undefined
   readonly limits: BrokerLimits
   readonly telemetry: Telemetry
@@ -130,7 +140,7 @@ export class PublishHook {
     return { settled }
   }
 
-  /** Settles when what the publish changes for other clients is on disk as well, and not before those before it. */
+  /** Settles when what the publish changes for other clients is kept as well, and not before those before it. */
   async #writeAhead (
     writeAhead: WriteAhead, stored: Promise<PublishOutcome>, client: AedesClient, packet: PublishPacket
   ): Promise<PublishOutcome> {

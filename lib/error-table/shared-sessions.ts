@@ -4,7 +4,7 @@ import type { ErrorEntry } from './entry.ts'
 export const sharedSessionErrors = {
   MBS_ERR_SESSIONS_REDIS: {
     message: 'Redis does not answer for a session: {reason}.',
-    help: 'Devices with persistent sessions come back by themselves; what clean sessions publish is stored all the same. Look at the state of Redis: away, out of memory, read-only, loading; docs/redis-sessions.md says what goes on without it.',
+    help: 'Devices with persistent sessions come back by themselves; events are stored all the same, but a publish that a persistent session waits for is not acknowledged. Look at the state of Redis: away, out of memory, read-only, loading; docs/redis-sessions.md says what goes on without it.',
     retryable: true
   },
   MBS_ERR_SESSIONS_TAKEN: {

@@ -16,7 +16,7 @@ import { startsWithDollar, startsWithWildcard } from '../topics.ts'
 import type { Keys } from './keys.ts'
 import type { RedisSessions } from './redis-sessions.ts'
 import { toSessionsError, type Requests } from './requests.ts'
-import { enqueue, identify, LOST, readPage, release, remove, TOO_LARGE, TOO_MANY } from './scripts.ts'
+import { enqueue, identify, LOST, readPage, release, remove, TOO_LARGE, TOO_MANY, withdraw } from './scripts.ts'
 import type { RedisSession } from './session.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
@@ -25,6 +25,8 @@ const OVERHEAD_BYTES = 300
 const AT_ONCE = 32
 
 export interface RedisQueuesOptions {
+  /** This program, in the names of messages. */
+  readonly pod: string
   readonly requests: Requests
   readonly keys: Keys
   readonly sessions: Pick<RedisSessions, 'of' | 'lost'>
@@ -34,8 +36,18 @@ export interface RedisQueuesOptions {
   readonly failed: (error: MbsError) => void
 }
 
+/** A message that was kept before it was acknowledged: what it is called, and for whom it was kept. */
+interface Ahead {
+  readonly brokerId: string
+  readonly brokerCounter: number
+  readonly clientIds: readonly string[]
+}
+
 export class RedisQueues {
   readonly #options: RedisQueuesOptions
+  /** By payload: Aedes makes a packet of its own of each publish, with the same one. */
+  readonly #ahead = new WeakMap<Buffer, Ahead>()
+  #aheadCounter = 0
   /** What was held back because it is in the queue: it is not to be deleted there. */
   readonly #heldBack = new WeakSet<object>()
   /** What was read out of the queue again, on its way to its connection. */
@@ -54,28 +66,68 @@ export class RedisQueues {
     persistence.outgoingStream = (client) => Readable.from(this.#drain(client))
   }
 
-  /** Keeps a message for these sessions. Where Redis does not take it, the publish goes on: its event is stored. */
+  /**
+   * Keeps a message for these sessions before its publisher is answered. What is beyond a bound is told and not kept.
+   * @throws MBS_ERR_SESSIONS_REDIS where it may not be kept for all of them; for some it may be
+   */
+  async writeAhead (all: ReadonlyArray<{ clientId: string, topic?: string }>, packet: StoredPacket): Promise<void> {
+    const clientIds = reachedBy(all, packet.topic)
+    if (clientIds.length === 0) return
+    // Aedes numbers what it publishes itself; these are others.
+    const ahead = { brokerId: `${this.#options.pod}/ahead`, brokerCounter: ++this.#aheadCounter, clientIds }
+    this.#ahead.set(packet.payload, ahead)
+    await this.#keep(clientIds, nameOf(ahead), packet)
+  }
+
+  /** A message that was kept so does not go on: it is withdrawn where it was not sent yet. */
+  discard (payload: Buffer): void {
+    const ahead = this.#ahead.get(payload)
+    if (ahead === undefined) return
+    this.#ahead.delete(payload)
+    const { requests, keys, failed } = this.#options
+    for (const clientId of ahead.clientIds) {
+      const { session, order, bodies, sent } = keys.session(clientId)
+      requests.run(withdraw, [session, order, bodies, sent], [nameOf(ahead), OVERHEAD_BYTES])
+        // It comes late then, as a duplicate of what its publisher sends again.
+        .catch((error: unknown) => { failed(toSessionsError(error)) })
+    }
+  }
+
+  /**
+   * Aedes comes to a message that matches these sessions. What was kept ahead has its name and is kept; else it is kept
+   * now, and where Redis does not take it, it is told: it goes on to those who are connected.
+   */
   async enqueue (all: ReadonlyArray<{ clientId: string, topic?: string }>, packet: StoredPacket): Promise<void> {
-    const subscriptions = startsWithDollar(packet.topic)
-      ? all.filter(({ topic }) => topic === undefined || !startsWithWildcard(topic))
-      : all
-    if (subscriptions.length === 0) return
-    const { requests, keys, limits: { queuedMessages, queuedBytes }, dropped } = this.#options
-    const [name, body] = [nameOf(packet), bodyOf(packet)]
-    await Promise.all(subscriptions.map(async ({ clientId }) => {
-      const { session, order, bodies } = keys.session(clientId)
+    const ahead = this.#ahead.get(packet.payload)
+    if (ahead !== undefined) {
+      this.#ahead.delete(packet.payload)
+      const { brokerId, brokerCounter } = ahead
+      Object.assign(packet, { brokerId, brokerCounter })
+    }
+    const clientIds = reachedBy(all, packet.topic).filter((clientId) => ahead?.clientIds.includes(clientId) !== true)
+    const name = nameOf(packet)
+    await Promise.all(clientIds.map(async (clientId) => {
       try {
-        const args = [name, body, OVERHEAD_BYTES, queuedMessages, queuedBytes]
-        // Messages of one publisher are kept in the order in which they came.
-        const outcome = await requests.ask(async (client) => {
-          return await enqueue.runWhole(client, [session, order, bodies], args)
-        })
-        if (outcome !== TOO_MANY && outcome !== TOO_LARGE) return
-        const setting = outcome === TOO_MANY ? 'queuedMessages' : 'queuedBytes'
-        dropped(clientId, createError('MBS_ERR_LIMIT_QUEUE', { setting, max: this.#options.limits[setting] }))
+        await this.#keep([clientId], name, packet)
       } catch (error) {
-        dropped(clientId, toSessionsError(error))
+        this.#options.dropped(clientId, toSessionsError(error))
       }
+    }))
+  }
+
+  /** @throws MBS_ERR_SESSIONS_REDIS */
+  async #keep (clientIds: readonly string[], name: string, packet: StoredPacket): Promise<void> {
+    const { requests, keys, limits, dropped } = this.#options
+    const args = [name, bodyOf(packet), OVERHEAD_BYTES, limits.queuedMessages, limits.queuedBytes]
+    await Promise.all(clientIds.map(async (clientId) => {
+      const { session, order, bodies } = keys.session(clientId)
+      // Messages of one publisher are kept in the order in which they came.
+      const outcome = await requests.ask(async (client) => {
+        return await enqueue.runWhole(client, [session, order, bodies], args)
+      })
+      if (outcome !== TOO_MANY && outcome !== TOO_LARGE) return
+      const setting = outcome === TOO_MANY ? 'queuedMessages' : 'queuedBytes'
+      dropped(clientId, createError('MBS_ERR_LIMIT_QUEUE', { setting, max: limits[setting] }))
     }))
   }
 
@@ -199,6 +251,14 @@ export class RedisQueues {
 /** Tells messages apart, whatever their packet identifier is for one client. */
 export function nameOf ({ brokerId, brokerCounter }: Pick<OutgoingPacket, 'brokerId' | 'brokerCounter'>): string {
   return `${brokerId}:${brokerCounter}`
+}
+
+/** Who of these gets a message: no wildcard at the first level matches a topic with `$` [MQTT-4.7.2-1]. */
+function reachedBy (all: ReadonlyArray<{ clientId: string, topic?: string }>, topic: string): string[] {
+  const reached = startsWithDollar(topic)
+    ? all.filter(({ topic: filter }) => filter === undefined || !startsWithWildcard(filter))
+    : all
+  return reached.map(({ clientId }) => clientId)
 }
 
 /** QoS, length of the topic, topic, payload. */

@@ -22,6 +22,7 @@ import { SubscriptionMirror } from './mirror.ts'
 import { PodClients } from './pod-clients.ts'
 import { PodMessages } from './pod-messages.ts'
 import { connectNodes } from './readiness.ts'
+import { RedisAhead } from './redis-ahead.ts'
 import { RedisQueues } from './redis-queues.ts'
 import { RedisSessions } from './redis-sessions.ts'
 import { RedisSubscriptions } from './redis-subscriptions.ts'
@@ -68,6 +69,8 @@ export class RedisState {
   readonly subscriptions: Subscriptions
   readonly unreleased: RedisUnreleased
   readonly clients: PodClients
+  /** What publishes wait for. */
+  readonly writeAhead: RedisAhead
   /** What Aedes gets. */
   readonly persistence: SharedPersistence
   readonly messages: PodMessages
@@ -140,6 +143,7 @@ export class RedisState {
     const refused = (error: MbsError): void => { telemetry.retainedRefused(error) }
     this.#retained = new RedisRetained({ requests, keys, limits, refused })
     this.#queues = new RedisQueues({
+      pod,
       requests,
       keys,
       sessions: this.sessions,
@@ -147,6 +151,7 @@ export class RedisState {
       dropped: (clientId, error) => { telemetry.messageNotKept(error, { clientId }) },
       failed
     })
+    this.writeAhead = new RedisAhead({ requests, mirror, queues: this.#queues, retained: this.#retained })
     this.clients = new PodClients({
       sessions: this.sessions,
       identityLimit: this.identityLimit,
@@ -249,6 +254,7 @@ export class RedisState {
     base.subscriptionsByTopic = async (topic) => this.#mirror.match(topic)
     base.streamWill = () => Readable.from([])
     this.unreleased.attach(base)
+    this.writeAhead.attach(base)
     this.#queues.attach(base)
     this.#retained.attach(base)
     subscriptions.attach(base)

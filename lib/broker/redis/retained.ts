@@ -3,8 +3,8 @@
  * topics that begin as the filter does, in short steps; no character of a filter means anything to Redis.
  *
  * Stands in for that part of aedes-persistence-redis, which has no bounds, takes `*` and `?` in a filter for wildcards,
- * and in a Cluster loses all but the first message of a page. That a message is stored is not waited for: what the same
- * client publishes next must not overtake it.
+ * and in a Cluster loses all but the first message of a page. At QoS 1 and 2 a message is retained before its publisher
+ * is answered; else it is not waited for, since what the same client publishes next must not overtake it.
  */
 import { Readable } from 'node:stream'
 import { createError, type MbsError } from '../../errors.ts'
@@ -36,6 +36,8 @@ export interface RedisRetainedOptions {
 
 export class RedisRetained {
   readonly #options: RedisRetainedOptions
+  /** What was retained before its publisher was answered, by payload: Aedes comes to it afterwards. */
+  readonly #ahead = new WeakSet<Buffer>()
   #subscriber: Connection | undefined
   /** As they were when they were last looked at. */
   count = 0
@@ -64,17 +66,28 @@ export class RedisRetained {
     this.bytes = Number(await requests.ask(async (client) => await client.get(retained.bytes)))
   }
 
-  /** Retains a message, replaces the one of its topic, or, being empty, deletes that. */
-  store ({ topic, payload, qos }: StoredPacket): void {
+  /** Retains a message before its publisher is answered. @throws MBS_ERR_SESSIONS_REDIS */
+  async writeAhead (packet: StoredPacket): Promise<void> {
+    await this.#store(packet)
+    this.#ahead.add(packet.payload)
+  }
+
+  /** Aedes comes to a message that is to be retained. */
+  store (packet: StoredPacket): void {
+    if (this.#ahead.delete(packet.payload)) return
+    this.#store(packet).catch((error: unknown) => { this.#options.refused(toSessionsError(error)) })
+  }
+
+  /** Retains a message, replaces the one of its topic, or, being empty, deletes that. @throws MBS_ERR_SESSIONS_REDIS */
+  async #store ({ topic, payload, qos }: StoredPacket): Promise<void> {
     const { requests, keys: { retained }, limits: { retainedMessages, retainedBytes }, refused } = this.#options
     const message = payload.length === 0 ? '' : Buffer.concat([Buffer.from(String(qos)), payload])
-    requests.run(retain, [retained.topics, retained.messages, retained.bytes], [
+    const outcome = await requests.run(retain, [retained.topics, retained.messages, retained.bytes], [
       topic, message, OVERHEAD_BYTES, retainedMessages, retainedBytes
-    ]).then((outcome) => {
-      if (outcome === KEPT) return
-      const setting = outcome === TOO_MANY ? 'retainedMessages' : 'retainedBytes'
-      refused(createError('MBS_ERR_LIMIT_RETAINED', { setting, max: this.#options.limits[setting] }))
-    }, (error: unknown) => { refused(toSessionsError(error)) })
+    ])
+    if (outcome === KEPT) return
+    const setting = outcome === TOO_MANY ? 'retainedMessages' : 'retainedBytes'
+    refused(createError('MBS_ERR_LIMIT_RETAINED', { setting, max: this.#options.limits[setting] }))
   }
 
   /**

@@ -137,6 +137,16 @@ export const remove = new Script<number>(`${FENCE}
   redis.call('HDEL', KEYS[4], ARGV[2])
   return 1`)
 
+/**
+ * A message that was not acknowledged to its publisher, and was not sent yet, is none. Any pod may run it. KEYS:
+ * session, order, bodies, sent. ARGV: name, overhead.
+ */
+export const withdraw = new Script<number>(`
+  if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 or redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+  redis.call('HINCRBY', KEYS[1], 'bytes', -redis.call('HSTRLEN', KEYS[3], ARGV[1]) - ARGV[2])
+  redis.call('HDEL', KEYS[3], ARGV[1])
+  return 1`)
+
 /** KEYS: session, order, bodies, sent. ARGV: serial, the last serial of a message that is known, how many. */
 export const readPage = new Script<typeof LOST | ReadonlyArray<readonly [name: Buffer, serial: Buffer, body: Buffer, sent: Buffer]>>(`${FENCE}
   local page = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])

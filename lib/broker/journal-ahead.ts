@@ -9,12 +9,13 @@ import type { MbsError } from '../errors.ts'
 import type { QoS } from '../message.ts'
 import type { AedesClient, IncomingPackets, PublishPacket, SubscriptionStore } from './aedes-types.ts'
 import type { OutgoingQueues } from './outgoing-queues.ts'
+import type { WriteAhead } from './publish-hook.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 import type { Sessions } from './sessions.ts'
 import type { StateJournal } from './state-journal.ts'
 import type { UnreleasedPublishes } from './unreleased-publishes.ts'
 
-export interface WriteAheadOptions {
+export interface JournalAheadOptions {
   readonly journal: StateJournal
   readonly outgoing: OutgoingQueues
   readonly retained: RetainedMessages
@@ -22,11 +23,11 @@ export interface WriteAheadOptions {
   readonly sessions: Sessions
 }
 
-export class WriteAhead {
-  readonly #options: WriteAheadOptions
+export class JournalAhead implements WriteAhead {
+  readonly #options: JournalAheadOptions
   #subscriptions: Pick<SubscriptionStore, 'subscriptionsByTopic'> | undefined
 
-  constructor (options: WriteAheadOptions) {
+  constructor (options: JournalAheadOptions) {
     this.#options = options
   }
 
@@ -41,8 +42,7 @@ export class WriteAhead {
   }
 
   /**
-   * Resolves when all of it is on disk; where there is nothing to write, without a turn of the event loop. Never
-   * rejects.
+   * Resolves when all of it is on disk; where there is nothing to write, without a turn of the event loop.
    * @returns MBS_ERR_SESSIONS_WRITE where it cannot be written; nothing of it is left then
    */
   async write (client: AedesClient, packet: PublishPacket): Promise<MbsError | undefined> {

@@ -1,0 +1,121 @@
+/** What a publish changes for sessions in Redis: there before it is acknowledged, for every session that has SUBACK. */
+import { test } from 'tap'
+import { until } from '../support/broker.ts'
+import { placeOf, startPod, startPods, type Pod } from '../support/pods.ts'
+import { RawMqtt } from '../support/raw-mqtt.ts'
+import { startCluster, startRedis } from '../support/redis.ts'
+
+const PREFIX = 'ahead:'
+const ORDER = `{${PREFIX}client:device}:order`
+
+async function subscribe (pod: Pod, clientId: string, topic: string): Promise<void> {
+  const device = await RawMqtt.open(pod.port, { clientId, clean: false })
+  device.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic, qos: 1 }] })
+  await device.next('suback')
+  device.abort()
+  await device.closed
+}
+
+/** What waits for a session, each acknowledged. */
+async function payloads (pod: Pod, clientId: string, count: number): Promise<string[]> {
+  const device = await RawMqtt.open(pod.port, { clientId, clean: false })
+  const found: string[] = []
+  while (found.length < count) {
+    const { payload, messageId } = await device.next('publish')
+    found.push(payload.toString())
+    device.send({ cmd: 'puback', messageId: messageId as number })
+  }
+  device.abort()
+  return found
+}
+
+test('a message for a waiting session, and a retained one, are in Redis before they are acknowledged', async (t) => {
+  const redis = await startRedis(t)
+  const client = redis.client(t)
+  const [a, b] = await startPods(t, redis, 2, { keyPrefix: PREFIX })
+  await subscribe(a, 'device', 'x')
+  const sender = await RawMqtt.open(b.port, { clientId: 'sender', clean: false })
+  for (let at = 1; at <= 40; at++) {
+    const qos = at % 2 === 0 ? 2 : 1
+    sender.publish({ topic: 'x', payload: String(at), qos, messageId: at, retain: true })
+    await sender.next(qos === 1 ? 'puback' : 'pubrec')
+    const [waiting, retained] = await Promise.all([client.zcard(ORDER), client.hget(`{${PREFIX}retained}:messages`, 'x')])
+    t.equal(waiting, at, 'it waits, and once')
+    t.equal(retained, `${qos}${at}`)
+    if (qos === 2) sender.send({ cmd: 'pubrel', messageId: at })
+  }
+})
+
+for (const [name, start] of [['one server', startRedis], ['a Cluster', startCluster]] as const) {
+  test(`what is published at another pod after SUBACK waits, although nobody told that pod: ${name}`, async (t) => {
+    const redis = await start(t)
+    const servers = 'url' in redis ? [redis] : redis
+    const [a, b, c] = await startPods(t, redis, 3)
+    // Nothing that a pod publishes reaches another one.
+    await Promise.all(servers.map(async (server) => await server.client(t).call('ACL', 'SETUSER', 'default', '-publish')))
+    const sender = await RawMqtt.open(b.port, { clientId: 'sender' })
+    for (let at = 1; at <= 20; at++) {
+      await subscribe(a, `device-${at}`, `x/${at}`)
+      for (const messageId of [1, 2, 3]) {
+        sender.publish({ topic: `x/${at}`, payload: `${at} ${messageId}`, qos: 1, messageId })
+      }
+      for (let answers = 0; answers < 3; answers++) await sender.next('puback')
+      t.strictSame(await payloads(c, `device-${at}`, 3), [`${at} 1`, `${at} 2`, `${at} 3`])
+    }
+  })
+}
+
+test('without Redis a publish for a waiting session, or that is to be retained, is not acknowledged', async (t) => {
+  const redis = await startRedis(t)
+  const [a, b] = await startPods(t, redis, 2, { keyPrefix: PREFIX, timeoutMs: 300 })
+  await subscribe(a, 'device', 'x')
+  const before = await RawMqtt.open(b.port, { clientId: 'before' })
+  before.publish({ topic: 'x', payload: 'before', qos: 1, messageId: 1 })
+  await before.next('puback')
+  redis.pause()
+  for (const fields of [{ topic: 'x' }, { topic: 'y', retain: true }] as const) {
+    for (const qos of [1, 2] as const) {
+      const sender = await RawMqtt.open(b.port, { clientId: `sender-${fields.topic}-${qos}` })
+      const startedAt = performance.now()
+      sender.publish({ ...fields, payload: 'p', qos, messageId: 1 })
+      await sender.closed
+      t.strictSame(sender.received, [], `${fields.topic} at QoS ${qos}: no acknowledgement`)
+      t.ok(performance.now() - startedAt < 3000, 'it was held back for a bounded time')
+    }
+  }
+  const other = await RawMqtt.open(b.port, { clientId: 'other' })
+  other.publish({ topic: 'y', payload: 'p', qos: 1, messageId: 1 })
+  await other.next('puback')
+  t.pass('one that concerns no session is stored, and acknowledged')
+  t.ok((await b.logged('MBS_ERR_SESSIONS_REDIS')).length > 0)
+  redis.resume()
+
+  for (let isStored = false; !isStored;) {
+    const again = await RawMqtt.open(b.port, { clientId: 'again' })
+    again.publish({ topic: 'x', payload: 'after', qos: 1, messageId: 1 })
+    isStored = await again.next('puback').then(() => true, () => false)
+  }
+  const found = await payloads(a, 'device', 2)
+  t.equal(found[0], 'before')
+  t.ok(found.every((payload) => ['before', 'p', 'after'].includes(payload)))
+})
+
+test('a message whose publisher went before it was acknowledged does not wait', async (t) => {
+  const redis = await startRedis(t)
+  const client = redis.client(t)
+  const pod = await startPod(t, placeOf(redis), PREFIX, { timeoutMs: 5000 })
+  await subscribe(pod, 'device', 'x')
+  const sender = await RawMqtt.open(pod.port, { clientId: 'sender' })
+  redis.pause()
+  sender.publish({ topic: 'x', payload: 'p', qos: 1, messageId: 1 })
+  await sender.ping()
+  await until(() => pod.outbox.appends.length > 0)
+  sender.abort()
+  await sender.closed
+  redis.resume()
+  const last = await RawMqtt.open(pod.port, { clientId: 'last' })
+  last.publish({ topic: 'x', payload: 'last', qos: 1, messageId: 1 })
+  await last.next('puback')
+  while (await client.zcard(ORDER) > 1) await new Promise(setImmediate)
+  t.strictSame(await payloads(pod, 'device', 1), ['last'])
+})
