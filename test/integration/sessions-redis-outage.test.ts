@@ -124,6 +124,33 @@ test('Redis wants another password', async (t) => {
   }, async () => { await client.call('CONFIG', 'SET', 'requirepass', '') })
 })
 
+test('an identifier that was released, which Redis has forgotten, does not swallow the next publish', async (t) => {
+  const redis = await startRedis(t, ['--appendonly', 'yes', '--appendfsync', 'always'])
+  const client = redis.client(t)
+  const [a, b] = await startPods(t, redis, 2, { keyPrefix: 'qos2:' })
+  const key = '{qos2:client:device}:received'
+  const device = await RawMqtt.open(a.port, { clientId: 'device', clean: false })
+  device.publish({ topic: 'x', payload: 'released', qos: 2, messageId: 7 })
+  await device.next('pubrec')
+  const noted = await client.dumpBuffer(key)
+  device.send({ cmd: 'pubrel', messageId: 7 })
+  await device.next('pubcomp')
+  device.publish({ topic: 'x', payload: 'not released', qos: 2, messageId: 8 })
+  await device.next('pubrec')
+  await redis.kill()
+  await redis.start()
+  // As if the last second were lost.
+  await client.hset(key, 'made', 'a key')
+  await client.restore(key, 60_000, noted, 'REPLACE')
+  const back = await comeBack(b, 'device')
+  back.publish({ topic: 'x', payload: 'new', qos: 2, messageId: 7 })
+  await back.next('pubrec')
+  t.strictSame(b.publishes.map(({ payload }) => payload.toString()), ['new'])
+  back.send({ cmd: 'pubrel', messageId: 7 }, { cmd: 'pubrel', messageId: 8 })
+  t.strictSame([(await back.next('pubcomp')).messageId, (await back.next('pubcomp')).messageId].sort(), [7, 8],
+    'one that is not known any more is released as well')
+})
+
 test('a pod that has missed messages between pods finds out: of changes, of takeovers, of what waits', async (t) => {
   const redis = await startRedis(t)
   const [a, b] = await startPods(t, redis, 2, { broker: { sessionExpiryMs: 3000 } })

@@ -16,7 +16,7 @@ export interface SessionKeys {
   readonly bodies: string
   /** Hash: the packet identifiers of what was sent, and whether it was released. */
   readonly sent: string
-  /** Set: packet identifiers at QoS 2 that the client has not released. */
+  /** Hash: packet identifiers at QoS 2 that the client has not released, and the server process that noted each. */
   readonly received: string
   /** All of them, in the order that the scripts expect. */
   readonly all: readonly string[]

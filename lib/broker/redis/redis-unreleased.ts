@@ -3,6 +3,10 @@
  * duplicate [MQTT-4.3.3-2]. They are read when a session begins, since the publish hook has to know at once, and
  * written before PUBREC and PUBCOMP go out. Those of clean sessions end with the connection and stay here.
  *
+ * One that was noted by another process of Redis than the one that is asked does not count: after a restart or a
+ * failover it may be one that was released, whose PUBREL was lost, and a new message with it would be taken for a
+ * duplicate. A duplicate that is stored is no harm beside that.
+ *
  * Stands in for that part of aedes-persistence-redis, which keeps the whole packet for ever, and for how Aedes takes a
  * failure: it would send PUBCOMP, and a later message with that identifier would be taken for a duplicate.
  */

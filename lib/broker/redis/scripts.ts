@@ -38,6 +38,12 @@ export const dropPlace = new Script<number>(`
 /** What a connection finds: 0 nothing, 1 its session, 2 that of another owner, which has ended. */
 export type Taken = readonly [found: number, received: Buffer[], sent: Buffer[]]
 
+/**
+ * Names the server process: what it has noted it knows, and what it has from before, or from another one, may be older
+ * than what was answered.
+ */
+const RUN = "local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')\n"
+
 /** ARGV: serial, owner, pod, lifetime. */
 export const takeSession = new Script<Taken | readonly [typeof LOST]>(`
   local conn = redis.call('HGET', KEYS[1], 'conn')
@@ -50,7 +56,13 @@ export const takeSession = new Script<Taken | readonly [typeof LOST]>(`
   end
   redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'pod', ARGV[3], 'conn', ARGV[1])
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[4]) end
-  return {found, redis.call('SMEMBERS', KEYS[6]), redis.call('HGETALL', KEYS[5])}`)
+  local noted = redis.call('HGETALL', KEYS[6])
+  local received = {}
+  if #noted > 0 then
+    ${RUN}
+    for at = 1, #noted, 2 do if noted[at + 1] == run then received[#received + 1] = noted[at] end end
+  end
+  return {found, received, redis.call('HGETALL', KEYS[5])}`)
 
 /** ARGV: serial, lifetime. Returns how many messages wait that were not sent. */
 export const renewSession = new Script<number>(`${FENCE}
@@ -161,12 +173,13 @@ export const readPage = new Script<typeof LOST | ReadonlyArray<readonly [name: B
 
 /** KEYS: session, received. ARGV: serial, packet identifier. */
 export const addReceived = new Script<number>(`${FENCE}
-  redis.call('SADD', KEYS[2], ARGV[2])
+  ${RUN}
+  redis.call('HSET', KEYS[2], ARGV[2], run)
   ${lifetimeOf(2)} return 1`)
 
 /** KEYS: session, received. ARGV: serial, packet identifier. */
 export const removeReceived = new Script<number>(`${FENCE}
-  redis.call('SREM', KEYS[2], ARGV[2])
+  redis.call('HDEL', KEYS[2], ARGV[2])
   return 1`)
 
 /** KEYS: topics, messages, bytes. ARGV: topic, message or nothing, overhead, most messages, most bytes. */
