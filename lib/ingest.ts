@@ -123,7 +123,8 @@ class PublishPath implements Ingest {
       const receipt = publish.messageId === undefined
         ? undefined
         : this.#retransmissions.receiptOf(publish, publish.messageId)
-      const mapped = this.#options.map(publish, receipt?.eventId ?? this.#ids.textOf(this.#ids.next()))
+      const eventId = receipt?.eventId ?? publish.eventId ?? this.#ids.textOf(this.#ids.next())
+      const mapped = this.#options.map(publish, eventId)
       if (mapped instanceof Promise || this.#turns.has(publish.client.id)) {
         return publish.will ? this.#keep(this.#willInTurn(publish, mapped)) : this.#inTurn(publish, mapped, receipt)
       }

@@ -77,6 +77,8 @@ export interface Publish {
   readonly messageId?: number
   /** True for a will, which is published because its device went away [MQTT-3.1.2-8]. */
   readonly will: boolean
+  /** The id of its event, for a will that another program may publish as well; absent: it gets a new one. */
+  readonly eventId?: string
   /** Milliseconds since the epoch. */
   readonly receivedAt: number
 }

@@ -96,6 +96,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
     deniedPublish: options.deniedPublish,
     unreleased,
     writeAhead: kept.writeAhead,
+    willEventId: shared === undefined ? undefined : (client) => shared.willEventId(client),
     limits,
     telemetry,
     refused: (client) => { connections.markTold(client) }
@@ -174,8 +175,8 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   aedes.on('connectionError', (client, error) => { connections.failed(client, error) })
   await shared?.attach({
     identities,
-    publishWill: async ({ identity, ...will }) => {
-      if (!await hook.storeWillOf(identity, will)) return
+    publishWill: async ({ identity, eventId, ...will }) => {
+      if (!await hook.storeWillOf(identity, will, eventId)) return
       await new Promise<void>((resolve) => { aedes.publish({ cmd: 'publish', dup: false, ...will }, () => { resolve() }) })
     }
   }, limits)

@@ -37,6 +37,8 @@ export interface PublishHookOptions {
   readonly unreleased: Pick<UnreleasedPublishes, 'has'>
   /** What a publish waits for at QoS 1 and 2, after its event is stored, where sessions outlive the program. */
   readonly writeAhead?: WriteAhead | undefined
+  /** The id that the event of this client's will gets, where another program may publish that will as well. */
+  readonly willEventId?: ((client: AedesClient) => string | undefined) | undefined
   readonly limits: BrokerLimits
   readonly telemetry: Telemetry
   /** Called before a connection is closed because a publish was refused, which telemetry has been told of. */
@@ -87,9 +89,9 @@ export class PublishHook {
   }
 
   /** Stores the will of a client whose broker has died. @returns false where it is lost, which was told */
-  async storeWillOf (identity: Identity, will: Will): Promise<boolean> {
+  async storeWillOf (identity: Identity, will: Will, eventId: string): Promise<boolean> {
     return await new Promise((resolve) => {
-      this.#storeWill(identity, { clientId: identity.clientId }, will, (error) => { resolve(error === null) })
+      this.#storeWill(identity, { clientId: identity.clientId }, will, eventId, (error) => { resolve(error === null) })
     })
   }
 
@@ -99,7 +101,8 @@ export class PublishHook {
       if (client === null || packet.cmd === undefined) {
         const clientId = client?.id ?? (packet as { clientId?: string }).clientId ?? ''
         const identity: Identity = client === null ? { clientId, method: 'anonymous' } : this.#options.identities.of(client)
-        this.#storeWill(identity, { ...client?.conn.facts, clientId }, packet, callback)
+        const eventId = client === null ? undefined : this.#options.willEventId?.(client)
+        this.#storeWill(identity, { ...client?.conn.facts, clientId }, packet, eventId, callback)
         return
       }
       const reason = topicProblem(packet.topic, this.#options.limits)
@@ -227,7 +230,9 @@ export class PublishHook {
     return client.clean ? client : `${client.id}\0${this.#options.identities.of(client).username ?? ''}`
   }
 
-  #storeWill (identity: Identity, fields: ConnectionFields, will: Will, callback: PublishCallback): void {
+  #storeWill (
+    identity: Identity, fields: ConnectionFields, will: Will, eventId: string | undefined, callback: PublishCallback
+  ): void {
     const { permissions, store } = this.#options
     const answer = (outcome: PublishOutcome) => {
       const isStored = outcome.kind === 'stored'
@@ -247,6 +252,7 @@ export class PublishHook {
       retain: will.retain,
       dup: false,
       will: true,
+      ...(eventId !== undefined && { eventId }),
       receivedAt: Date.now()
     }
     this.#await({ settled: store(publish) }, answer)

@@ -34,6 +34,7 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
     name: 'group',
     listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 0 }],
     http: { host: '127.0.0.1', port: 0 },
+    broker: { sessions: 'redis' },
     outbox: { store: 'redis', replicas: 1, partitions: 8 },
     redis: { sentinel: { master: 'mymaster', nodes: redis.sentinels }, timeout: 'PT1S' },
     sink: { kind: 'http', url, timeout: 'PT2S' },

@@ -8,6 +8,7 @@ import { CrashPublisher } from '../support/crash-publisher.ts'
 import { freePort, startProgram } from '../support/process.ts'
 import { RawMqtt } from '../support/raw-mqtt.ts'
 import { seededRandom } from '../support/random.ts'
+import { Retaining } from '../support/retaining.ts'
 
 const ROUNDS = Number(process.env['MBS_TEST_SESSION_ROUNDS'] ?? 12)
 
@@ -33,11 +34,9 @@ test(`a persistent session misses nothing acknowledged over ${ROUNDS} kills`, { 
 
   const publishers = ([1, 1, 2, 2] as const).map((qos, index) =>
     new CrashPublisher({ id: `device-${index}-qos${qos}`, port, qos, inflight: 10 }))
-  const retained = { acknowledged: 0, sent: 0, running: true }
-  const retaining = keepRetaining(port, retained)
+  const retaining = new Retaining(port)
   t.teardown(async () => {
-    retained.running = false
-    await Promise.all([retaining, ...publishers.map(async (publisher) => { await publisher.close() })])
+    await Promise.all([retaining.finish(), ...publishers.map(async (publisher) => { await publisher.close() })])
   })
   for (let round = 0; round < ROUNDS; round++) {
     await sleep(20 + 400 * random())
@@ -45,8 +44,7 @@ test(`a persistent session misses nothing acknowledged over ${ROUNDS} kills`, { 
     program = await startProgram(t, config)
   }
   await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
-  retained.running = false
-  await retaining
+  await retaining.finish()
 
   // One more, with nobody about: all that comes now comes from the disk.
   await program.kill()
@@ -88,34 +86,8 @@ test(`a persistent session misses nothing acknowledged over ${ROUNDS} kills`, { 
   const reader = await RawMqtt.open(port, { clientId: 'reader' })
   reader.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'retained', qos: 0 }] })
   const last = Number((await reader.next('publish')).payload.toString())
-  t.ok(last >= retained.acknowledged && last <= retained.sent,
-    `retained: ${retained.acknowledged} acknowledged, ${last} is there, ${retained.sent} sent`)
-  t.ok(retained.acknowledged > 0)
+  t.ok(last >= retaining.acknowledged && last <= retaining.sent,
+    `retained: ${retaining.acknowledged} acknowledged, ${last} is there, ${retaining.sent} sent`)
+  t.ok(retaining.acknowledged > 0)
   t.equal(await program.stop(), 0, 'SIGTERM ends it with 0')
 })
-
-/**
- * Publishes retained messages one after the other, each again until it is acknowledged. Not with MQTT.js: what its
- * connectAsync returns never settles when the connection is closed before CONNACK and it is told not to come back.
- */
-async function keepRetaining (
-  port: number, state: { acknowledged: number, sent: number, running: boolean }
-): Promise<void> {
-  while (state.running) {
-    try {
-      const client = await RawMqtt.open(port, { clientId: 'retaining' })
-      try {
-        while (state.running) {
-          const number = ++state.sent
-          client.publish({ topic: 'retained', payload: String(number), qos: 1, retain: true, messageId: 1 })
-          await client.next('puback')
-          state.acknowledged = number
-        }
-      } finally {
-        client.abort()
-      }
-    } catch {
-      await sleep(20) // it was killed
-    }
-  }
-}

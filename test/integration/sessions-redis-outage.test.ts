@@ -189,6 +189,7 @@ test('a pod dies: its wills are published once, for those who have not come back
   await left.closed
   const watcher = await RawMqtt.open(b.port, { clientId: 'watcher' })
   await subscribe(watcher, 'state/#')
+  const stored = JSON.parse(await redis.client(t).hget(`{wills:wills}:of:${a.shared.pod}`, 'dead') ?? '{}') as { eventId?: string }
   // Its connections to Redis end, and it makes no new ones: as if its machine had stopped.
   a.link.close()
   await RawMqtt.open(c.port, { clientId: 'kept', clean: false, will: willOf('state/kept') })
@@ -200,7 +201,13 @@ test('a pod dies: its wills are published once, for those who have not come back
   t.strictSame(watcher.idsOf('publish'), [])
   const published = [b, c].flatMap((pod) => pod.publishes).filter(({ will }) => will)
   t.strictSame(published.map(({ topic, client }) => [topic, client.id, client.username]), [['state/dead', 'dead', 'anna']])
+  t.ok(stored.eventId !== undefined)
+  const ids = () => [a, b, c].flatMap(({ outbox }) => outbox.stored).filter(({ type }) => type === 'will').map(({ id }) => id)
+  t.strictSame(ids(), [stored.eventId])
+  // It was not dead after all: now it publishes the will itself, as the same event.
   dead.abort()
+  await until(() => ids().length === 2)
+  t.strictSame(ids(), [stored.eventId, stored.eventId])
 })
 
 test('a pod that ends in order leaves no wills, and its sessions are there for the others', async (t) => {

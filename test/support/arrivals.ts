@@ -1,11 +1,33 @@
 /** What the crash suites look for in what arrived: is all of it there, in order, and every duplicate recognizable? */
 import type { Test } from 'tap'
 import type { CrashPublisher } from './crash-publisher.ts'
-import type { CrashSink } from './crash-sink.ts'
+import type { CrashSink, Taken } from './crash-sink.ts'
 
-/** What CrashPublisher sends. */
-function bodyOf (client: string, number: number): string {
+/** What the devices of the crash suites send. */
+export function bodyOf (client: string, number: number): string {
   return JSON.stringify({ client, number })
+}
+
+/** What arrived by its body, read as it comes. */
+export class ArrivedBodies {
+  readonly #sink: CrashSink
+  readonly #ids = new Map<string, Set<string>>()
+  #seen = 0
+
+  constructor (sink: CrashSink) {
+    this.#sink = sink
+  }
+
+  /** The (source, id) with which this body came: one, however often it came. */
+  idsOf (client: string, number: number): ReadonlySet<string> {
+    const { taken } = this.#sink
+    for (; this.#seen < taken.length; this.#seen++) {
+      const { source, id, body } = taken[this.#seen] as Taken
+      const ids = this.#ids.get(body) ?? new Set()
+      this.#ids.set(body, ids.add(`${source} ${id}`))
+    }
+    return this.#ids.get(bodyOf(client, number)) ?? new Set()
+  }
 }
 
 /** Resolves when everything that was acknowledged has arrived. */

@@ -84,6 +84,10 @@ export class RawMqtt<S extends Duplex = Socket> {
     this.socket.write(bytes)
   }
 
+  get isClosed (): boolean {
+    return this.#isClosed
+  }
+
   /** Takes the next packet of this type that came or will come; leaves others where they are. */
   async next<C extends Command> (cmd: C): Promise<PacketOf<C>> {
     for (;;) {

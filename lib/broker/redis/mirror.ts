@@ -21,8 +21,9 @@ export class SubscriptionMirror {
   readonly #tree = new SubscriptionTree()
   #epoch = ''
   #number = 0
-  #polling: Promise<void> | undefined
-  #again: Promise<void> | undefined
+  /** The comparison that begins when the last one has ended, and whatever has become of that one. */
+  #next: Promise<void> | undefined
+  #last: Promise<void> = Promise.resolve()
 
   constructor (requests: Requests, keys: Keys) {
     this.#requests = requests
@@ -51,18 +52,20 @@ export class SubscriptionMirror {
     await this.#read([clientId])
   }
 
-  /** Compares with Redis. One that is called meanwhile compares once more. @throws MBS_ERR_SESSIONS_REDIS */
+  /**
+   * Compares with Redis. All who call while one is under way share the next one; they go on in the order of their
+   * calls.
+   * @throws MBS_ERR_SESSIONS_REDIS
+   */
   async poll (): Promise<void> {
-    if (this.#polling === undefined) {
-      this.#polling = this.#poll().finally(() => { this.#polling = undefined })
-      await this.#polling
-      return
+    if (this.#next === undefined) {
+      const next = this.#next = this.#last.then(async () => {
+        this.#next = undefined
+        await this.#poll()
+      })
+      this.#last = next.catch(() => {})
     }
-    this.#again ??= this.#polling.catch(() => {}).then(async () => {
-      this.#again = undefined
-      await this.poll()
-    })
-    await this.#again
+    await this.#next
   }
 
   async #poll (): Promise<void> {

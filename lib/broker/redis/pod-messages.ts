@@ -18,6 +18,10 @@ export type PodMessage =
   | { readonly kind: 'taken', readonly clientId: string, readonly serial: number }
   /** Subscriptions have changed. */
   | { readonly kind: 'changed' }
+  /** Something is in the queues of these sessions that no message brings. */
+  | { readonly kind: 'waiting', readonly clientIds: readonly string[] }
+  /** Messages for sessions have been lost, whatever comes after this one; who sent it hears it as well. */
+  | { readonly kind: 'lost' }
 
 export interface PodMessagesOptions {
   readonly pod: string
@@ -32,6 +36,7 @@ export interface PodMessagesOptions {
 
 interface Message {
   readonly topic: string
+  readonly qos?: number
   readonly from?: string
 }
 
@@ -68,6 +73,9 @@ export class PodMessages {
   readonly #channels = new Map<string, Channel>()
   readonly #readiness: Readiness
   readonly #emit: Emitter['emit']
+  /** A message for sessions was not sent. */
+  #hasLost = false
+  #heard: Promise<void> = Promise.resolve()
 
   constructor (options: PodMessagesOptions, heard: (message: PodMessage) => void) {
     const { publisher, subscriber, prefix, pod } = options
@@ -105,7 +113,7 @@ export class PodMessages {
     emitter.close = (done) => { emitter._close(done ?? (() => {})) }
     emitter.on(PODS, (packet, done) => {
       const { from, ...message } = packet as unknown as { from: string } & PodMessage
-      if (from !== pod) heard(message)
+      if (from !== pod || message.kind === 'lost') heard(message)
       done()
     }, () => {})
   }
@@ -114,30 +122,54 @@ export class PodMessages {
   tell (message: PodMessage): void {
     if (this.#options.publisher.status !== 'ready') return
     this.#emit({ topic: PODS, from: this.#options.pod, ...message } as Message, (error) => {
-      if (error !== undefined && error !== null) this.#options.failed(toSessionsError(error))
+      if (error === undefined || error === null) return
+      this.#options.failed(toSessionsError(error))
+      if (message.kind === 'lost') this.#hasLost = true
     })
+  }
+
+  /** Tells that messages were lost, if so, before any other message: sessions find them in their queues. */
+  tellLost (): void {
+    if (!this.#hasLost || this.#options.publisher.status !== 'ready') return
+    this.#hasLost = false
+    this.tell({ kind: 'lost' })
+  }
+
+  /** Resolves when everything that is wanted is subscribed after a reconnect; at once while it is. Never rejects. */
+  async heard (): Promise<void> {
+    await this.#heard
   }
 
   /** Subscribes again what is wanted: the connection is a new one. */
   resubscribe (): void {
+    const all: Array<Promise<void>> = []
     for (const channel of this.#channels.values()) {
       channel.subscribed = this.#send(channel)
-      channel.subscribed.catch((error: unknown) => { this.#options.failed(toSessionsError(error)) })
+      all.push(channel.subscribed.catch((error: unknown) => { this.#options.failed(toSessionsError(error)) }))
     }
+    this.#heard = Promise.all(all).then(() => {})
   }
 
   #publish (message: Message, done: Done): void {
     if (isOfThisPod(message.topic)) {
       this.emitter._emit(message, done)
-    } else if (this.#options.publisher.status === 'ready') {
+      return
+    }
+    this.tellLost()
+    if (this.#options.publisher.status === 'ready') {
       this.#emit(message, (error) => {
-        if (error !== undefined && error !== null) this.#options.failed(toSessionsError(error))
+        if (error !== undefined && error !== null) this.#lost(message, error)
         done()
       })
     } else {
-      this.#options.failed(toSessionsError(new Error('there is no connection')))
+      this.#lost(message, new Error('there is no connection'))
       this.emitter._emit(message, done)
     }
+  }
+
+  #lost ({ qos = 0 }: Message, error: Error): void {
+    if (qos > 0) this.#hasLost = true
+    this.#options.failed(toSessionsError(error))
   }
 
   async #subscribe (topic: string): Promise<void> {

@@ -23,6 +23,8 @@ export interface RedisAheadOptions {
 
 export class RedisAhead implements WriteAhead {
   readonly #options: RedisAheadOptions
+  /** Connections with a publish that was not kept. They are closed for it, and what follows must not overtake it. */
+  readonly #failed = new WeakMap<AedesClient, MbsError>()
 
   constructor (options: RedisAheadOptions) {
     this.#options = options
@@ -49,16 +51,20 @@ export class RedisAhead implements WriteAhead {
     const { requests, mirror, queues, retained } = this.#options
     // Without Redis what is known has to do: a publish that concerns no session does not wait for it.
     if (requests.isReady) await mirror.poll().catch(() => {})
+    const failed = this.#failed.get(client)
+    if (failed !== undefined) return failed
     const message = packet as unknown as StoredPacket
     try {
       await Promise.all([
-        queues.writeAhead(mirror.match(packet.topic), message),
+        queues.writeAhead(mirror.match(packet.topic), message, () => this.#failed.has(client)),
         packet.retain ? retained.writeAhead(message) : undefined
       ])
       return undefined
     } catch (error) {
+      const problem = toSessionsError(error)
+      this.#failed.set(client, problem)
       this.discard(client, packet)
-      return toSessionsError(error)
+      return problem
     }
   }
 

@@ -4,6 +4,10 @@
  * many filters it matches, until the client has acknowledged it to whichever pod. Beyond the bounds the newest message
  * is not kept: a client that is connected may still get it, but not again.
  *
+ * The queue alone says in which order a client gets its messages. One that comes live, from whichever pod, brings its
+ * serials in the queues of those who get it. If it is the next one it is handed on; if others are missing, because a
+ * pod died before it had sent them, or a faster pod has overtaken it, the queue is read.
+ *
  * Stands in for that part of aedes-persistence-redis, which has no bounds, hands out 1001 messages and no more, forgets
  * the packet identifiers of other pods, and takes several steps for what has to happen at once.
  */
@@ -16,7 +20,7 @@ import { startsWithDollar, startsWithWildcard } from '../topics.ts'
 import type { Keys } from './keys.ts'
 import type { RedisSessions } from './redis-sessions.ts'
 import { toSessionsError, type Requests } from './requests.ts'
-import { enqueue, identify, LOST, readPage, release, remove, TOO_LARGE, TOO_MANY, withdraw } from './scripts.ts'
+import { enqueue, identify, LOST, readPage, release, remove, TOO_LARGE, TOO_MANY } from './scripts.ts'
 import type { RedisSession } from './session.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
@@ -29,7 +33,11 @@ export interface RedisQueuesOptions {
   readonly pod: string
   readonly requests: Requests
   readonly keys: Keys
-  readonly sessions: Pick<RedisSessions, 'of' | 'lost'>
+  readonly sessions: Pick<RedisSessions, 'of' | 'connected' | 'lost'>
+  /** Resolves when messages between pods are heard again; at once while they are. Never rejects. */
+  readonly heard: () => Promise<void>
+  /** Told whose queues have something that no live message will bring. */
+  readonly waiting: (clientIds: readonly string[]) => void
   readonly limits: Pick<QueueLimits, 'queuedMessages' | 'queuedBytes'>
   /** Told of each message that is not kept for a session: MBS_ERR_LIMIT_QUEUE, MBS_ERR_SESSIONS_REDIS. */
   readonly dropped: (clientId: string, error: MbsError) => void
@@ -41,13 +49,18 @@ interface Ahead {
   readonly brokerId: string
   readonly brokerCounter: number
   readonly clientIds: readonly string[]
+  serials: Serials
 }
+
+/** Client identifiers, each with the serial of a message in its queue. */
+type Serials = ReadonlyArray<readonly [clientId: string, serial: number]>
 
 export class RedisQueues {
   readonly #options: RedisQueuesOptions
   /** By payload: Aedes makes a packet of its own of each publish, with the same one. */
   readonly #ahead = new WeakMap<Buffer, Ahead>()
   #aheadCounter = 0
+  readonly #serials = new WeakMap<Serials, ReadonlyMap<string, number>>()
   /** What was held back because it is in the queue: it is not to be deleted there. */
   readonly #heldBack = new WeakSet<object>()
   /** What was read out of the queue again, on its way to its connection. */
@@ -68,29 +81,30 @@ export class RedisQueues {
 
   /**
    * Keeps a message for these sessions before its publisher is answered. What is beyond a bound is told and not kept.
+   * @param isVoid true as soon as one before it was not kept: what is not sent by then is not kept either
    * @throws MBS_ERR_SESSIONS_REDIS where it may not be kept for all of them; for some it may be
    */
-  async writeAhead (all: ReadonlyArray<{ clientId: string, topic?: string }>, packet: StoredPacket): Promise<void> {
+  async writeAhead (
+    all: ReadonlyArray<{ clientId: string, topic?: string }>, packet: StoredPacket, isVoid: () => boolean
+  ): Promise<void> {
     const clientIds = reachedBy(all, packet.topic)
     if (clientIds.length === 0) return
     // Aedes numbers what it publishes itself; these are others.
-    const ahead = { brokerId: `${this.#options.pod}/ahead`, brokerCounter: ++this.#aheadCounter, clientIds }
+    const brokerId = `${this.#options.pod}/ahead`
+    const ahead: Ahead = { brokerId, brokerCounter: ++this.#aheadCounter, clientIds, serials: [] }
     this.#ahead.set(packet.payload, ahead)
-    await this.#keep(clientIds, nameOf(ahead), packet)
+    ahead.serials = await this.#keep(clientIds, nameOf(ahead), packet, isVoid)
   }
 
-  /** A message that was kept so does not go on: it is withdrawn where it was not sent yet. */
+  /**
+   * A message that was kept so does not go on: nobody can acknowledge it any more. It was received, and may have been
+   * sent already together with those behind it; so it stays, and is sent from the queue.
+   */
   discard (payload: Buffer): void {
     const ahead = this.#ahead.get(payload)
     if (ahead === undefined) return
     this.#ahead.delete(payload)
-    const { requests, keys, failed } = this.#options
-    for (const clientId of ahead.clientIds) {
-      const { session, order, bodies, sent } = keys.session(clientId)
-      requests.run(withdraw, [session, order, bodies, sent], [nameOf(ahead), OVERHEAD_BYTES])
-        // It comes late then, as a duplicate of what its publisher sends again.
-        .catch((error: unknown) => { failed(toSessionsError(error)) })
-    }
+    this.#options.waiting(ahead.clientIds)
   }
 
   /**
@@ -106,29 +120,38 @@ export class RedisQueues {
     }
     const clientIds = reachedBy(all, packet.topic).filter((clientId) => ahead?.clientIds.includes(clientId) !== true)
     const name = nameOf(packet)
+    const serials = [...ahead?.serials ?? []]
     await Promise.all(clientIds.map(async (clientId) => {
       try {
-        await this.#keep([clientId], name, packet)
+        serials.push(...await this.#keep([clientId], name, packet, () => false))
       } catch (error) {
         this.#options.dropped(clientId, toSessionsError(error))
       }
     }))
+    // It goes to all pods with the message.
+    if (serials.length > 0) Object.assign(packet, { serials })
   }
 
   /** @throws MBS_ERR_SESSIONS_REDIS */
-  async #keep (clientIds: readonly string[], name: string, packet: StoredPacket): Promise<void> {
+  async #keep (
+    clientIds: readonly string[], name: string, packet: StoredPacket, isVoid: () => boolean
+  ): Promise<Serials> {
     const { requests, keys, limits, dropped } = this.#options
+    const serials: Array<readonly [string, number]> = []
     const args = [name, bodyOf(packet), OVERHEAD_BYTES, limits.queuedMessages, limits.queuedBytes]
     await Promise.all(clientIds.map(async (clientId) => {
       const { session, order, bodies } = keys.session(clientId)
       // Messages of one publisher are kept in the order in which they came.
       const outcome = await requests.ask(async (client) => {
+        if (isVoid()) throw new Error('a publish before it was not kept')
         return await enqueue.runWhole(client, [session, order, bodies], args)
       })
+      if (outcome > 0) serials.push([clientId, outcome])
       if (outcome !== TOO_MANY && outcome !== TOO_LARGE) return
       const setting = outcome === TOO_MANY ? 'queuedMessages' : 'queuedBytes'
       dropped(clientId, createError('MBS_ERR_LIMIT_QUEUE', { setting, max: limits[setting] }))
     }))
+    return serials
   }
 
   /**
@@ -136,15 +159,21 @@ export class RedisQueues {
    * waits, in its turn.
    * @param atMostOnce the subscription is at QoS 0, and nothing is in the queue for it
    */
-  mayHand (client: AedesClient, packet: OutgoingPacket, atMostOnce: boolean): boolean {
+  mayHand (client: AedesClient, packet: OutgoingPacket & { serials?: Serials }, atMostOnce: boolean): boolean {
     const session = this.#options.sessions.of(client)
     if (session === undefined || atMostOnce || packet.brokerId == null) return true
     if (packet.messageId !== undefined || this.#caughtUp.has(packet)) return true
     const name = nameOf(packet)
     if (session.isDraining) session.hasMissed = true
     else if (!session.has(name)) {
-      session.handed.add(name)
-      return true
+      const serial = packet.serials === undefined ? undefined : this.#serialOf(packet.serials, client.id)
+      if (serial === undefined || serial === session.handedTo + 1) {
+        session.handed.add(name)
+        session.handedTo = serial ?? session.handedTo
+        return true
+      }
+      if (serial <= session.handedTo) session.isDoubtful = true
+      void this.catchUp(session)
     }
     this.#heldBack.add(packet)
     return false
@@ -190,14 +219,31 @@ export class RedisQueues {
     const session = this.#options.sessions.of(client)
     if (session === undefined) return
     session.isDraining = false
-    if (session.hasMissed) void this.catchUp(session)
+    if (session.hasMissed || session.isDoubtful) void this.catchUp(session)
   }
 
-  /** Hands out what waits and was not handed to this connection: messages between pods may be lost. Never rejects. */
+  /**
+   * Live messages may have been lost, for any session that is connected here. From now on until its queue was read each
+   * gets nothing but from there: what comes live would overtake what was lost.
+   */
+  doubt (): void {
+    for (const session of this.#options.sessions.connected()) {
+      session.isDoubtful = true
+      void this.catchUp(session)
+    }
+  }
+
+  /**
+   * Hands out what waits and was not handed to this connection: messages between pods may be lost. Where the queue
+   * cannot be read the connection is closed, since the next live message would be out of order. Never rejects.
+   */
   async catchUp (session: RedisSession): Promise<void> {
-    if (session.isDraining || session.client.closed) return
+    if (session.client.closed) return
+    if (session.isDraining) {
+      session.hasMissed = true
+      return
+    }
     session.isDraining = true
-    session.readTo = 0
     try {
       for await (const packet of this.#waiting(session)) {
         if (session.client.closed) return
@@ -206,10 +252,17 @@ export class RedisQueues {
         await new Promise<void>((resolve) => { session.client.deliverQoS(packet, resolve) })
       }
     } catch (error) {
-      this.#options.failed(toSessionsError(error))
-    } finally {
-      session.isDraining = false
+      session.client.conn.destroy(toSessionsError(error))
+      return
     }
+    this.ready(session.client)
+  }
+
+  /** Asked for each of its clients: those of one message are looked through once. */
+  #serialOf (serials: Serials, clientId: string): number | undefined {
+    let found = this.#serials.get(serials)
+    if (found === undefined) this.#serials.set(serials, found = new Map(serials))
+    return found.get(clientId)
   }
 
   async * #drain (client: AedesClient): AsyncGenerator<OutgoingPacket> {
@@ -223,15 +276,20 @@ export class RedisQueues {
     const { keys, serial: own } = session
     const its = [keys.session, keys.order, keys.bodies, keys.sent]
     for (;;) {
+      await this.#options.heard()
       session.hasMissed = false
-      const page = await this.#options.requests.run(readPage, its, [own, session.readTo, AT_ONCE])
+      if (session.isDoubtful) {
+        session.isDoubtful = false
+        session.handedTo = 0
+      }
+      const page = await this.#options.requests.run(readPage, its, [own, session.handedTo, AT_ONCE])
       if (page === LOST) {
         this.#options.sessions.lost(session)
         return
       }
-      if (page.length === 0 && !session.hasMissed) return
+      if (page.length === 0 && !session.hasMissed && !session.isDoubtful) return
       for (const [name, serial, body, state] of page) {
-        session.readTo = Number(serial)
+        session.handedTo = Number(serial)
         const packet = packetOf(name.toString(), body, state.toString())
         if (packet === undefined || session.has(name.toString())) continue
         session.handed.add(name.toString())

@@ -64,6 +64,10 @@ export class RedisSessions {
     return this.#byClient.get(client)
   }
 
+  byId (clientId: string): RedisSession | undefined {
+    return this.#byId.get(clientId)
+  }
+
   connected (): RedisSession[] {
     return [...this.#byId.values()]
   }

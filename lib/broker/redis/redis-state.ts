@@ -11,7 +11,7 @@ import AsyncRedisPersistence from 'aedes-persistence-redis/asyncPersistence.js'
 import type { MbsError } from '../../errors.ts'
 import type { RedisClient, RedisLink } from '../../redis/link.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
-import type { SharedPersistence } from '../aedes-types.ts'
+import type { AedesClient, SharedPersistence } from '../aedes-types.ts'
 import type { BrokerStats } from '../broker-state.ts'
 import type { Connection, StateLimits } from '../contract.ts'
 import { IdentityLimit } from '../identity-limit.ts'
@@ -148,6 +148,11 @@ export class RedisState {
       keys,
       sessions: this.sessions,
       limits,
+      heard: async () => { await this.messages.heard() },
+      waiting: (clientIds) => {
+        this.#catchUp(clientIds)
+        this.messages.tell({ kind: 'waiting', clientIds })
+      },
       dropped: (clientId, error) => { telemetry.messageNotKept(error, { clientId }) },
       failed
     })
@@ -164,6 +169,8 @@ export class RedisState {
     const between = { pod, prefix: keys.channels, publisher: conn, subscriber, timeoutMs, failed }
     this.messages = new PodMessages(between, (message) => {
       if (message.kind === 'taken') this.clients.takenOver(message.clientId, message.serial)
+      else if (message.kind === 'waiting') this.#catchUp(message.clientIds)
+      else if (message.kind === 'lost') this.#queues.doubt()
       else mirror.poll().catch((error: unknown) => { failed(toSessionsError(error)) })
     })
     this.persistence = this.#createPersistence(new RedisSubscriptions({ requests, sessions: this.sessions, changed }))
@@ -199,12 +206,19 @@ export class RedisState {
     })
     conn.on('ready', () => {
       wills.doubt()
+      this.messages.tellLost()
       for (const run of [live, poll, renew]) run()
     })
     subscriber.on('ready', () => {
       this.messages.resubscribe()
+      this.#queues.doubt()
       for (const run of [poll, renew]) run()
     })
+  }
+
+  /** The id that the event of this client's will gets, whichever program publishes it. */
+  willEventId (client: AedesClient): string | undefined {
+    return this.#wills?.eventIdOf(client)
   }
 
   /** A session has begun, and what waited for it has been handed out. */
@@ -237,6 +251,13 @@ export class RedisState {
     await this.#requests.settled()
     await this.#wills?.close()
     for (const client of this.#clients) client.disconnect()
+  }
+
+  #catchUp (clientIds: readonly string[]): void {
+    for (const clientId of clientIds) {
+      const session = this.sessions.byId(clientId)
+      if (session !== undefined) void this.#queues.catchUp(session)
+    }
   }
 
   #createPersistence (subscriptions: RedisSubscriptions): SharedPersistence {

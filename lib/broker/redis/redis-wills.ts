@@ -1,12 +1,14 @@
 /**
  * The wills of connected sessions, also in Redis: there they are published by another pod when theirs has died without
  * a word. A pod shows every few seconds that it lives; one that has not for `LIFE_MS` is taken for dead, and each of
- * its wills is claimed by one pod, which keeps it as its own until it is published.
+ * its wills is claimed by one pod, which keeps it as its own until it is published. Where a pod dies while it publishes
+ * one, another does so again: its event has the same id.
  *
  * Not published is the will of a client that is connected again by then: a will that is late is a delayed one, and a
  * delayed one ends when its client is back [MQTT5-3.1.3-9]. While Redis is away wills are kept here alone. Nothing here
  * rejects: Aedes has nobody who would hear it.
  */
+import { randomUUID } from 'node:crypto'
 import type { MbsError } from '../../errors.ts'
 import type { Identity } from '../../message.ts'
 import type { AedesClient, PublishPacket } from '../aedes-types.ts'
@@ -30,6 +32,8 @@ export interface KeptWill {
   readonly qos: 0 | 1 | 2
   readonly retain: boolean
   readonly identity: Identity
+  /** The id of its event, whoever publishes it. */
+  readonly eventId: string
 }
 
 export interface RedisWillsOptions {
@@ -46,6 +50,7 @@ export class RedisWills {
   readonly #options: RedisWillsOptions
   /** What is to be in Redis, by client identifier. */
   readonly #wills = new Map<string, { readonly client: AedesClient, readonly text: string }>()
+  readonly #eventIds = new WeakMap<AedesClient, string>()
   /** Redis may have others. */
   #isStale = false
   /** Since when Redis has answered without a break. */
@@ -57,10 +62,17 @@ export class RedisWills {
 
   async put (client: AedesClient, will: PublishPacket): Promise<void> {
     const { requests, identityOf } = this.#options
-    const text = encode(will, identityOf(client))
+    const eventId = randomUUID()
+    this.#eventIds.set(client, eventId)
+    const text = encode(will, identityOf(client), eventId)
     this.#wills.set(client.id, { client, text })
     if (!requests.isReady) this.#isStale = true
     else await this.#write(client.id, text)
+  }
+
+  /** The id that the event of its will gets. */
+  eventIdOf (client: AedesClient): string | undefined {
+    return this.#eventIds.get(client)
   }
 
   /** The will is done with. @param client whose it was; that of a later connection stays */
@@ -169,8 +181,8 @@ export class RedisWills {
   }
 }
 
-function encode ({ topic, payload, qos, retain }: PublishPacket, identity: Identity): string {
-  return JSON.stringify({ topic, payload: Buffer.from(payload).toString('base64'), qos, retain, identity })
+function encode ({ topic, payload, qos, retain }: PublishPacket, identity: Identity, eventId: string): string {
+  return JSON.stringify({ topic, payload: Buffer.from(payload).toString('base64'), qos, retain, identity, eventId })
 }
 
 /** Undefined where it is none: another version may have written it. */

@@ -110,22 +110,26 @@ export const readChanges = new Script<readonly [epoch: Buffer, number: Buffer, c
   if epoch ~= ARGV[2] or number == ARGV[1] then return {epoch, number, {}} end
   return {epoch, number, redis.call('XRANGE', KEYS[2], (ARGV[1] + 1) .. '-0', '+', 'COUNT', 1000)}`)
 
-/** What became of a message: kept, or which bound keeps it out, or nobody is there to get it. */
-export const KEPT = 0
-export const TOO_MANY = 1
-export const TOO_LARGE = 2
+/** Which bound keeps a message out. */
+export const TOO_MANY = -2
+export const TOO_LARGE = -3
 
-/** KEYS: session, order, bodies. ARGV: name, body, overhead, most messages, most bytes. */
+/**
+ * Returns the serial of the message, which is the next one of the session, unless it is there already. KEYS: session,
+ * order, bodies. ARGV: name, body, overhead, most messages, most bytes.
+ */
 export const enqueue = new Script<number>(`
   if redis.call('EXISTS', KEYS[1]) == 0 then return ${LOST} end
-  if redis.call('ZSCORE', KEYS[2], ARGV[1]) then return ${KEPT} end
+  local known = redis.call('ZSCORE', KEYS[2], ARGV[1])
+  if known then return tonumber(known) end
   if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[4]) then return ${TOO_MANY} end
   local bytes = #ARGV[2] + ARGV[3]
   if tonumber(redis.call('HGET', KEYS[1], 'bytes') or '0') + bytes > tonumber(ARGV[5]) then return ${TOO_LARGE} end
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
-  redis.call('ZADD', KEYS[2], redis.call('HINCRBY', KEYS[1], 'serial', 1), ARGV[1])
+  local serial = redis.call('HINCRBY', KEYS[1], 'serial', 1)
+  redis.call('ZADD', KEYS[2], serial, ARGV[1])
   redis.call('HINCRBY', KEYS[1], 'bytes', bytes)
-  ${lifetimeOf(2, 3)} return ${KEPT}`)
+  ${lifetimeOf(2, 3)} return serial`)
 
 /** KEYS: session, order, sent. ARGV: serial, name, packet identifier. Returns 0 where it is not kept. */
 export const identify = new Script<number>(`${FENCE}
@@ -147,16 +151,6 @@ export const remove = new Script<number>(`${FENCE}
   redis.call('HINCRBY', KEYS[1], 'bytes', -redis.call('HSTRLEN', KEYS[3], ARGV[2]) - ARGV[3])
   redis.call('HDEL', KEYS[3], ARGV[2])
   redis.call('HDEL', KEYS[4], ARGV[2])
-  return 1`)
-
-/**
- * A message that was not acknowledged to its publisher, and was not sent yet, is none. Any pod may run it. KEYS:
- * session, order, bodies, sent. ARGV: name, overhead.
- */
-export const withdraw = new Script<number>(`
-  if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 or redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-  redis.call('HINCRBY', KEYS[1], 'bytes', -redis.call('HSTRLEN', KEYS[3], ARGV[1]) - ARGV[2])
-  redis.call('HDEL', KEYS[3], ARGV[1])
   return 1`)
 
 /** KEYS: session, order, bodies, sent. ARGV: serial, the last serial of a message that is known, how many. */
@@ -181,6 +175,9 @@ export const addReceived = new Script<number>(`${FENCE}
 export const removeReceived = new Script<number>(`${FENCE}
   redis.call('HDEL', KEYS[2], ARGV[2])
   return 1`)
+
+/** What was retained, or deleted. */
+export const KEPT = 0
 
 /** KEYS: topics, messages, bytes. ARGV: topic, message or nothing, overhead, most messages, most bytes. */
 export const retain = new Script<number>(`

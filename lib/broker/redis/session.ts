@@ -22,8 +22,10 @@ export class RedisSession {
   isDraining = true
   /** Something has come since the queue was last read. */
   hasMissed = false
-  /** The serial of the last message that was read out of the queue. */
-  readTo = 0
+  /** The serial up to which the client was handed everything. */
+  handedTo = 0
+  /** That serial is not to be relied on: Redis may have lost what it has counted. */
+  isDoubtful = false
   /** Acknowledged a moment ago: one that comes late is no new one. Two generations. */
   #acknowledged = new Set<string>()
   #acknowledgedBefore = new Set<string>()
