@@ -1,5 +1,5 @@
 /**
- * What redis-programs.ts has measured, as tables: for each load what was delivered and what it cost, then what was asked
+ * What redis-programs.ts has measured, as tables: for each load what was delivered and what it cost, and what was asked
  * of Redis for it.
  */
 
