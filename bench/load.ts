@@ -1,11 +1,14 @@
 /**
  * The load: MQTT clients over raw sockets, each with a number of QoS 1 publishes in flight, as fast as PUBACKs come.
- * Started as a child: argv port, clients, in flight, publishes in all, payload bytes. Reports over IPC and ends itself.
+ * Started as a child: argv port (or several, with commas: the clients in turn), clients, in flight, publishes in all,
+ * payload bytes. Reports over IPC and ends itself. With `hold` it tells when all are connected, publishes when it is
+ * answered, and stays connected until it is ended: then what CONNECT costs is not in what is measured.
  */
 import { connect } from 'node:net'
 
-const [port, clients, inflight, total, payloadBytes] = process.argv.slice(2).map(Number) as
-  [number, number, number, number, number]
+const ports = (process.argv[2] ?? '').split(',').map(Number)
+const [clients, inflight, total, payloadBytes] = process.argv.slice(3).map(Number) as [number, number, number, number]
+const isHeld = process.argv[7] === 'hold'
 
 function field (text: string | Buffer): Buffer {
   const bytes = Buffer.from(text)
@@ -33,7 +36,7 @@ let acked = 0
 let first = 0n
 
 const connected = Array.from({ length: clients }, (_, index) => new Promise<() => void>((resolve, reject) => {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  const socket = connect({ port: ports[index % ports.length] as number, host: '127.0.0.1', noDelay: true })
   const id = `bench-${index}`
   const topic = field(`sites/a/devices/${id}/telemetry`)
   const payload = Buffer.from(JSON.stringify({ device: id, value: 74.12, fill: '' }).padEnd(payloadBytes, ' '))
@@ -83,10 +86,16 @@ function finish (): void {
   latencies.sort((a, b) => a - b)
   const quantile = (q: number): number => latencies[Math.floor(latencies.length * q)] ?? 0
   process.send?.({ acked, seconds, p50Ms: quantile(0.5), p99Ms: quantile(0.99) })
+  if (isHeld) return
   process.disconnect?.()
   process.exit(0)
 }
 
 const go = await Promise.all(connected)
+if (isHeld) {
+  process.send?.('connected')
+  await new Promise((resolve) => { process.once('message', resolve) })
+  process.once('disconnect', () => { process.exit(0) })
+}
 first = process.hrtime.bigint()
 for (const begin of go) begin()

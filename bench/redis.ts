@@ -1,22 +1,22 @@
 /**
  * What an outbox in Redis takes in: appends by 1, 2 and 3 processes at the same time, beside the outbox on disk. Starts
- * a redis-server of its own (without a disk, so that Redis is measured and not the disk) on a port of loopback.
+ * a redis-server of its own (without a disk, so that Redis is measured and not the disk). What whole programs do on it
+ * is in redis-programs.ts.
  */
-import { fork, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { fork } from 'node:child_process'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { createDiskOutbox } from '../lib/outbox/disk.ts'
 import type { Event } from '../lib/message.ts'
 import { GroupOutbox } from '../lib/outbox/redis/group-outbox.ts'
 import type { Intake } from '../lib/outbox/outbox.ts'
 import { RedisLink } from '../lib/redis/link.ts'
+import { makeDirectory, own } from './processes.ts'
+import { hasRedis, startRedis } from './redis-server.ts'
 
 const EVENTS = 100_000
 const AT_ONCE = 1000
-const PORT = 27_379
 
 const telemetry = {
   outboxOpened () {},
@@ -66,24 +66,24 @@ async function fill (outbox: Intake, events: number): Promise<number> {
   return (user + system) / events
 }
 
-function inRedis (keyPrefix: string): Intake {
-  const settings = { url: `redis://127.0.0.1:${PORT}`, timeout: 5000 }
+function inRedis (port: number, keyPrefix: string): Intake {
+  const settings = { url: `redis://127.0.0.1:${port}`, timeout: 5000 }
   const link = new RedisLink({ settings, onError: () => {}, onReady: () => {} })
   const timeouts = { timeoutMs: 5000, startTimeoutMs: 5000 }
   return new GroupOutbox({ ...options, ...timeouts, link, keyPrefix, partitions: 16, replicas: 0 })
 }
 
-const [prefix, share] = process.argv.slice(2)
+const [port, prefix, share] = process.argv.slice(2)
 if (prefix !== undefined) {
-  process.send?.(await fill(inRedis(prefix), Number(share)))
+  process.send?.(await fill(inRedis(Number(port), prefix), Number(share)))
   process.disconnect()
-} else {
+} else if (hasRedis()) {
   await measure()
 }
 
 async function measure (): Promise<void> {
   console.log(`${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}; ${EVENTS} events of 128 bytes, QoS 1`)
-  const directory = mkdtempSync(join(tmpdir(), 'bench-'))
+  const directory = makeDirectory()
   const startedAt = performance.now()
   const onDisk = await fill(createDiskOutbox({
     ...options, directory: join(directory, 'outbox'), tailCacheBytes: 1024 * 1024, reopenMinMs: 500, reopenMaxMs: 1000
@@ -91,29 +91,19 @@ async function measure (): Promise<void> {
   const diskRate = EVENTS / (performance.now() - startedAt) * 1000
   console.log(`disk                ${rate(diskRate)}   ${onDisk.toFixed(1)} µs CPU an event`)
 
-  const server = spawn('redis-server', ['--port', String(PORT), '--bind', '127.0.0.1', '--save', ''], {
-    cwd: directory, stdio: 'ignore'
-  })
-  try {
-    const admin = new Redis(PORT, '127.0.0.1')
-    admin.on('error', () => {})
-    while (admin.status !== 'ready') await sleep(50)
-    for (const processes of [1, 2, 3]) await measureGroup(admin, processes, diskRate)
-    const events = 3 * EVENTS
-    const used = /used_memory:(\d+)/.exec(await admin.info('memory'))?.[1]
-    console.log(`memory of Redis: ${Math.round(Number(used) / events)} bytes an event that waits, payload included`)
-    admin.disconnect()
-  } finally {
-    server.kill()
-    rmSync(directory, { recursive: true })
-  }
+  const redis = await startRedis()
+  for (const processes of [1, 2, 3]) await measureGroup(redis.port, redis.admin, processes, diskRate)
+  const used = /used_memory:(\d+)/.exec(await redis.admin.info('memory'))?.[1]
+  console.log(`memory of Redis: ${Math.round(Number(used) / (3 * EVENTS))} bytes an event that waits, payload included`)
+  redis.end()
 }
 
-async function measureGroup (admin: Redis, processes: number, diskRate: number): Promise<void> {
+async function measureGroup (port: number, admin: Redis, processes: number, diskRate: number): Promise<void> {
   await admin.config('RESETSTAT')
   const before = performance.now()
   const run = () => new Promise<number>((resolve, reject) => {
-    const child = fork(process.argv[1] as string, [`bench-${processes}:`, String(Math.ceil(EVENTS / processes))])
+    const share = String(Math.ceil(EVENTS / processes))
+    const child = own(fork(process.argv[1] as string, [String(port), `bench-${processes}:`, share]))
     child.once('message', (cost) => { resolve(Number(cost)) })
     child.once('error', reject)
   })

@@ -2,11 +2,15 @@
  * `npm run bench`: what the built program does on this machine, each number beside its bare ceiling from the same run.
  * Everything runs on loopback, bounded by a number of events, and ends by itself. bench/README.md says how to read it.
  */
-import { fork, spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import {
+  arrived, child, CONNECTIONS, cpuMicros, end, message, own, program, start, type LoadResult
+} from './processes.ts'
+import { hasRedis } from './redis-server.ts'
 
 const { values } = parseArgs({
   options: {
@@ -20,89 +24,11 @@ const { values } = parseArgs({
 })
 const events = Number(values.events)
 const rounds = Number(values.rounds)
-const CONNECTIONS = 32
-const here = import.meta.dirname
-const program = join(here, '../../dist/bin/mqtt-broker-source.js')
-const children = new Set<ChildProcess>()
-
-interface LoadResult { acked: number, seconds: number, p50Ms: number, p99Ms: number }
-
-function child (name: string, args: readonly (string | number)[] = []): ChildProcess {
-  const started = fork(join(here, `${name}.js`), args.map(String), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-  children.add(started)
-  started.once('exit', () => children.delete(started))
-  return started
-}
-
-function message<T> (from: ChildProcess): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const ended = (code: number | null): void => { reject(new Error(`a child of the benchmark ended with ${code}`)) }
-    from.once('exit', ended)
-    from.once('message', (value) => {
-      from.off('exit', ended)
-      resolve(value as T)
-    })
-  })
-}
-
-async function end (started: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-  if (started.exitCode !== null || started.signalCode !== null) return
-  const exited = new Promise((resolve) => { started.once('exit', resolve) })
-  started.kill(signal)
-  await exited
-}
-
-/** CPU time of a process so far, in microseconds: user and system ticks of 10 ms. */
-function cpuMicros (pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) * 10_000
-}
+const { dir: within } = values
 
 async function load (port: number): Promise<LoadResult> {
   const started = child('load', [port, values.clients, values.inflight, events, values.payload])
   return await message<LoadResult>(started)
-}
-
-interface Program { process: ChildProcess, port: number, admin: string, dir: string }
-
-/** Starts the built program; resolves with its ports once it listens. */
-async function start (sink: string | undefined): Promise<Program> {
-  const dir = mkdtempSync(join(values.dir, 'mbs-bench-'))
-  const config = {
-    dataDir: join(dir, 'data'),
-    listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 0 }],
-    http: { host: '127.0.0.1', port: 0 },
-    sink: { kind: 'http', ...(sink === undefined ? {} : { url: sink }) },
-    delivery: { concurrency: CONNECTIONS },
-    log: { format: 'json', level: 'info' }
-  }
-  writeFileSync(join(dir, 'config.yaml'), JSON.stringify(config))
-  const started = spawn(process.execPath, [program, '--config', join(dir, 'config.yaml')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: process.env['PATH'] ?? '' }
-  })
-  children.add(started)
-  let log = ''
-  const ports = await new Promise<{ port: number, admin: string }>((resolve, reject) => {
-    started.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      log += text
-      const mqtt = /"what":"mqtt [^"]*","address":"[^"]*:(\d+)"/.exec(log)
-      const admin = /"what":"http [^"]*","address":"([^"]+)"/.exec(log)
-      if (mqtt !== null && admin?.[1] !== undefined && log.includes('is up')) resolve({ port: Number(mqtt[1]), admin: admin[1] })
-    })
-    started.once('exit', (code) => { reject(new Error(`the program ended with ${code}: ${log}`)) })
-  })
-  return { process: started, ...ports, dir }
-}
-
-/** Waits until the sink has counted so many; the time runs from `from`. */
-async function arrived (sink: ChildProcess, count: number, from: bigint): Promise<number> {
-  for (;;) {
-    const answer = message<{ count: number }>(sink)
-    sink.send('count')
-    if ((await answer).count >= count) return Number(process.hrtime.bigint() - from) / 1e9
-    await new Promise((resolve) => { setTimeout(resolve, 20) })
-  }
 }
 
 interface Row { what: string, perSecond: number, cpuMicros?: number, note?: string }
@@ -110,18 +36,18 @@ interface Row { what: string, perSecond: number, cpuMicros?: number, note?: stri
 async function bareAedes (): Promise<Row> {
   const broker = child('bare-aedes')
   const { port } = await message<{ port: number }>(broker)
-  const before = cpuMicros(broker.pid ?? 0)
+  const before = cpuMicros(broker.pid)
   const result = await load(port)
-  const cpu = (cpuMicros(broker.pid ?? 0) - before) / events
+  const cpu = (cpuMicros(broker.pid) - before) / events
   await end(broker)
   return { what: 'Aedes alone, storing nothing', perSecond: result.acked / result.seconds, cpuMicros: cpu, note: latency(result) }
 }
 
 async function intake (): Promise<Row> {
-  const { process: broker, port, dir } = await start(undefined)
-  const before = cpuMicros(broker.pid ?? 0)
+  const { process: broker, port, dir } = await start(undefined, { dir: within })
+  const before = cpuMicros(broker.pid)
   const result = await load(port)
-  const cpu = (cpuMicros(broker.pid ?? 0) - before) / events
+  const cpu = (cpuMicros(broker.pid) - before) / events
   await end(broker)
   rmSync(dir, { recursive: true, force: true })
   return { what: 'publishes stored and acknowledged', perSecond: result.acked / result.seconds, cpuMicros: cpu, note: latency(result) }
@@ -139,13 +65,13 @@ async function barePost (): Promise<Row> {
 async function endToEnd (): Promise<Row> {
   const sink = child('sink')
   const { port: sinkPort } = await message<{ port: number }>(sink)
-  const { process: broker, port, dir } = await start(`http://127.0.0.1:${sinkPort}/`)
-  const before = cpuMicros(broker.pid ?? 0)
+  const { process: broker, port, dir } = await start(`http://127.0.0.1:${sinkPort}/`, { dir: within })
+  const before = cpuMicros(broker.pid)
   const from = process.hrtime.bigint()
   const loading = load(port)
   const seconds = await arrived(sink, events, from)
   const result = await loading
-  const cpu = (cpuMicros(broker.pid ?? 0) - before) / events
+  const cpu = (cpuMicros(broker.pid) - before) / events
   await end(broker)
   await end(sink)
   rmSync(dir, { recursive: true, force: true })
@@ -155,7 +81,7 @@ async function endToEnd (): Promise<Row> {
 }
 
 async function drain (): Promise<Row> {
-  const filled = await start(undefined)
+  const filled = await start(undefined, { dir: within })
   await load(filled.port)
   await end(filled.process)
   const sink = child('sink')
@@ -163,10 +89,9 @@ async function drain (): Promise<Row> {
   const config = JSON.parse(readFileSync(join(filled.dir, 'config.yaml'), 'utf8')) as { sink: object }
   writeFileSync(join(filled.dir, 'config.yaml'), JSON.stringify({ ...config, sink: { kind: 'http', url: `http://127.0.0.1:${sinkPort}/` } }))
   const from = process.hrtime.bigint()
-  const broker = spawn(process.execPath, [program, '--config', join(filled.dir, 'config.yaml')], { stdio: 'ignore' })
-  children.add(broker)
+  const broker = own(spawn(process.execPath, [program, '--config', join(filled.dir, 'config.yaml')], { stdio: 'ignore' }))
   const seconds = await arrived(sink, events, from)
-  const cpu = cpuMicros(broker.pid ?? 0) / events
+  const cpu = cpuMicros(broker.pid) / events
   await end(broker)
   await end(sink)
   rmSync(filled.dir, { recursive: true, force: true })
@@ -202,8 +127,15 @@ async function measure (): Promise<void> {
   }
 }
 
-try {
-  await measure()
-} finally {
-  for (const started of children) started.kill('SIGKILL')
+/** A part in a script of its own, which ends by itself. */
+async function part (name: string): Promise<void> {
+  console.log()
+  const code = await new Promise((resolve) => { child(name).once('exit', resolve) })
+  if (code !== 0) process.exitCode = 1
+}
+
+await measure()
+if (hasRedis()) {
+  await part('redis')
+  await part('redis-programs')
 }
