@@ -22,9 +22,10 @@ import type { UnreleasedPublishes } from './unreleased-publishes.ts'
 export interface WriteAhead {
   /**
    * Resolves when it is kept. Called in the order of arrival, after the event was stored; never rejects.
+   * @param isVoid true as soon as an earlier publish of this connection was refused: nothing may overtake that one
    * @returns what keeps it from being kept; the publish is refused then
    */
-  write (client: AedesClient, packet: PublishPacket): Promise<MbsError | undefined>
+  write (client: AedesClient, packet: PublishPacket, isVoid: () => boolean): Promise<MbsError | undefined>
   /** The publish does not go on. */
   discard (client: AedesClient, packet: PublishPacket): void
 }
@@ -71,6 +72,8 @@ export class PublishHook {
   readonly #pending = new Map<string | AedesClient, Pending>()
   /** The last publish of each that was handed on: a denied one is answered after it, to keep the order of answers. */
   readonly #last = new WeakMap<AedesClient, Promise<PublishOutcome>>()
+  /** Connections that are closed for a publish that was refused, where publishes wait for more than their event. */
+  readonly #refused = new WeakMap<AedesClient, MbsError>()
   #open = 0
   #waiters: Array<() => void> = []
 
@@ -148,10 +151,15 @@ export class PublishHook {
     writeAhead: WriteAhead, stored: Promise<PublishOutcome>, client: AedesClient, packet: PublishPacket
   ): Promise<PublishOutcome> {
     const before = this.#last.get(client)
-    const outcome = await stored
-    const error = outcome.kind === 'stored' ? await writeAhead.write(client, packet) : undefined
+    let outcome = await stored
+    if (outcome.kind === 'stored') {
+      const error = this.#refused.get(client) ??
+        await writeAhead.write(client, packet, () => this.#refused.has(client))
+      if (error !== undefined) outcome = { kind: 'refused', error }
+    }
+    if (outcome.kind === 'refused') this.#refused.set(client, outcome.error)
     await before
-    return error === undefined ? outcome : { kind: 'refused', error }
+    return outcome
   }
 
   /** What becomes of a publish that is not permitted; undefined: it is. */

@@ -59,6 +59,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   }
   await Promise.all(PODS.map(begin))
 
+  let faults = 0
   const counts = { kill: 0, pause: 0, 'kill of Redis': 0 }
   const idOf = (at: number) => `device-${at}-qos${qosOf(at)}`
   const subscribers = Array.from({ length: SUBSCRIBERS }, (_, at) => {
@@ -75,7 +76,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   const arrived = new ArrivedBodies(sink)
   let isOver = false
   const wills = Array.from({ length: WILLS }, (_, at) =>
-    new CrashWill({ id: `will-${at}`, port, random, arrived, kills: () => counts.kill, isOver: () => isOver }))
+    new CrashWill({ id: `will-${at}`, port, random, arrived, faults: () => faults, isOver: () => isOver }))
   const retaining = new Retaining(port)
   t.teardown(async () => {
     isOver = true
@@ -86,6 +87,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
     sink.mode = MODES[Math.floor(random() * MODES.length)] ?? 'up'
     await sleep(1000 + 700 * random())
     const what = random()
+    faults++
     if (what < 0.6) {
       counts.kill++
       const name = PODS[Math.floor(random() * PODS.length)] ?? 'pod-0'
@@ -103,6 +105,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
       await sleep(1000 * random())
       await redis.start()
     }
+    faults++
   }
   t.comment(JSON.stringify(counts))
 

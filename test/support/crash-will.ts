@@ -32,20 +32,22 @@ export class CrashWill {
   }
 
   async #comeAndGo (): Promise<void> {
-    const { random, kills } = this.#options
+    const { random } = this.#options
     while (this.#running) {
       const client = await this.#connect()
       const number = this.fates.size
+      // While Redis is away its program alone has it.
+      const isSafe = this.#calm() !== undefined
       await Promise.race([client.closed, sleep(200 + 1300 * random())])
-      const before = kills()
+      const before = this.#calm()
       const wasClosed = client.isClosed
       if (!wasClosed && random() < 0.5) {
         client.send({ cmd: 'disconnect' })
         await Promise.race([client.closed, sleep(CONNECT_MS)])
         await sleep(500)
-        // It may have been killed before it read that.
-        this.fates.set(number, kills() === before ? 'not published' : 'maybe')
-      } else if (!wasClosed || random() < 0.5) {
+        // Its program may have been killed before it had read that, or had told Redis.
+        if (before !== undefined && this.#calm() === before) this.fates.set(number, 'not published')
+      } else if (isSafe && (!wasClosed || random() < 0.5)) {
         // Who comes back before its program is known to be dead has no will any more.
         client.abort()
         this.fates.set(number, 'published')
@@ -53,6 +55,12 @@ export class CrashWill {
       }
       client.abort()
     }
+  }
+
+  /** Undefined while there is a fault. */
+  #calm (): number | undefined {
+    const faults = this.#options.faults()
+    return faults % 2 === 0 ? faults : undefined
   }
 
   /** Tries until it is let in, each time with another will. */
@@ -83,8 +91,8 @@ export interface CrashWillOptions {
   readonly port: number
   readonly random: () => number
   readonly arrived: ArrivedBodies
-  /** Programs killed so far. */
-  readonly kills: () => number
+  /** Counts up when a fault begins and when it is over: odd while there is one. */
+  readonly faults: () => number
   /** True when what has not come by now is not waited for any more. */
   readonly isOver: () => boolean
 }

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Keys } from './keys.ts'
-import type { Requests } from './requests.ts'
+import { toSessionsError, type Requests } from './requests.ts'
 import { noteChange, readChanges } from './scripts.ts'
 import { SubscriptionTree, type Match } from './subscription-tree.ts'
 
@@ -54,13 +54,14 @@ export class SubscriptionMirror {
 
   /**
    * Compares with Redis. All who call while one is under way share the next one; they go on in the order of their
-   * calls.
+   * calls. It does not wait for a connection.
    * @throws MBS_ERR_SESSIONS_REDIS
    */
   async poll (): Promise<void> {
     if (this.#next === undefined) {
       const next = this.#next = this.#last.then(async () => {
         this.#next = undefined
+        if (!this.#requests.isReady) throw toSessionsError(new Error('there is no connection'))
         await this.#poll()
       })
       this.#last = next.catch(() => {})

@@ -11,11 +11,10 @@ import type { AedesClient, IncomingPackets, PublishPacket, StoredPacket } from '
 import type { WriteAhead } from '../publish-hook.ts'
 import type { SubscriptionMirror } from './mirror.ts'
 import type { RedisQueues } from './redis-queues.ts'
-import { toSessionsError, type Requests } from './requests.ts'
+import { toSessionsError } from './requests.ts'
 import type { RedisRetained } from './retained.ts'
 
 export interface RedisAheadOptions {
-  readonly requests: Pick<Requests, 'isReady'>
   readonly mirror: Pick<SubscriptionMirror, 'poll' | 'match'>
   readonly queues: Pick<RedisQueues, 'writeAhead' | 'discard'>
   readonly retained: Pick<RedisRetained, 'writeAhead'>
@@ -23,8 +22,6 @@ export interface RedisAheadOptions {
 
 export class RedisAhead implements WriteAhead {
   readonly #options: RedisAheadOptions
-  /** Connections with a publish that was not kept. They are closed for it, and what follows must not overtake it. */
-  readonly #failed = new WeakMap<AedesClient, MbsError>()
 
   constructor (options: RedisAheadOptions) {
     this.#options = options
@@ -47,24 +44,20 @@ export class RedisAhead implements WriteAhead {
    * Resolves when all of it is in Redis. What concerns no session and retains nothing passes without Redis.
    * @returns MBS_ERR_SESSIONS_REDIS where something of it may not be there
    */
-  async write (client: AedesClient, packet: PublishPacket): Promise<MbsError | undefined> {
-    const { requests, mirror, queues, retained } = this.#options
+  async write (client: AedesClient, packet: PublishPacket, isVoid: () => boolean): Promise<MbsError | undefined> {
+    const { mirror, queues, retained } = this.#options
     // Without Redis what is known has to do: a publish that concerns no session does not wait for it.
-    if (requests.isReady) await mirror.poll().catch(() => {})
-    const failed = this.#failed.get(client)
-    if (failed !== undefined) return failed
+    await mirror.poll().catch(() => {})
     const message = packet as unknown as StoredPacket
     try {
       await Promise.all([
-        queues.writeAhead(mirror.match(packet.topic), message, () => this.#failed.has(client)),
+        queues.writeAhead(mirror.match(packet.topic), message, isVoid),
         packet.retain ? retained.writeAhead(message) : undefined
       ])
       return undefined
     } catch (error) {
-      const problem = toSessionsError(error)
-      this.#failed.set(client, problem)
       this.discard(client, packet)
-      return problem
+      return toSessionsError(error)
     }
   }
 

@@ -156,7 +156,7 @@ export class RedisState {
       dropped: (clientId, error) => { telemetry.messageNotKept(error, { clientId }) },
       failed
     })
-    this.writeAhead = new RedisAhead({ requests, mirror, queues: this.#queues, retained: this.#retained })
+    this.writeAhead = new RedisAhead({ mirror, queues: this.#queues, retained: this.#retained })
     this.clients = new PodClients({
       sessions: this.sessions,
       identityLimit: this.identityLimit,
