@@ -44,6 +44,10 @@ const FIRST_RETRY_MS = 50
 const DENIED = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR (?:invalid password|Client sent AUTH|AUTH))/
 /** What says that there is no connection, and not why. */
 const NO_REASON = /isn't writeable|Connection is closed|Cluster isn't ready/
+/** It was connected, and closed before the first answer. */
+const CLOSED = 'it closes connections at once: one side wants TLS and the other does not, or a client certificate is missing'
+/** What ioredis says when no Sentinel has answered. */
+const OF_SENTINELS = /^All sentinels are unreachable.*Last error: (.*)$/s
 /** The server is a replica by now: whoever knows the primary has to be asked again. */
 const MOVED_ON = /^READONLY/
 
@@ -191,9 +195,12 @@ function retryMs (times: number): number {
   return Math.min(FIRST_RETRY_MS * 2 ** Math.min(times, 16), RETRY_MAX_MS)
 }
 
-/** A Cluster's error says that no node could be reached; why, says the last of the nodes. */
+/** Why it failed, where ioredis says no more than that it could not reach any, or that nothing can be written. */
 function lastOf (error: Error & { readonly lastNodeError?: Error }): Error {
-  return error.lastNodeError ?? error
+  const last = error.lastNodeError ?? error
+  const ofSentinels = OF_SENTINELS.exec(last.message)?.[1]
+  if (ofSentinels !== undefined) return new Error(ofSentinels)
+  return NO_REASON.test(last.message) ? new Error(CLOSED) : last
 }
 
 async function credentialsOf ({ username, passwordFile }: RedisSettings): Promise<RedisOptions> {

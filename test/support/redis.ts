@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import type { Test } from 'tap'
 
 /** A port that is free now, and the one 10,000 above it as well: a Cluster talks there. */
@@ -24,15 +24,27 @@ export async function freePort (): Promise<number> {
   }
 }
 
+/** What a client of a server has to show. */
+export type RedisAccess = Pick<RedisOptions, 'tls' | 'username' | 'password'>
+
+/** What those have to show who connect to a server that is watched, and to its Sentinels. */
+export interface WatchedPasswords {
+  readonly server: string
+  readonly sentinelUser: string
+  readonly sentinel: string
+}
+
 export class RedisServer {
   readonly port: number
+  readonly #access: RedisAccess
   readonly #directory: string
   readonly #args: readonly string[]
   #child: ChildProcess | undefined
   #exited: Promise<void> = Promise.resolve()
 
-  constructor (directory: string, port: number, args: readonly string[]) {
+  constructor (directory: string, port: number, args: readonly string[], access: RedisAccess = {}) {
     this.port = port
+    this.#access = access
     this.#directory = directory
     this.#args = args
   }
@@ -70,14 +82,16 @@ export class RedisServer {
 
   /** A client for the test itself. @param t ends it with the test */
   client (t: Test): Redis {
-    const client = new Redis(this.port, '127.0.0.1', { maxRetriesPerRequest: null })
+    const client = new Redis(this.port, '127.0.0.1', { ...this.#access, maxRetriesPerRequest: null })
     client.on('error', () => {})
     t.teardown(() => { client.disconnect() })
     return client
   }
 
   async #answers (): Promise<boolean> {
-    const probe = new Redis(this.port, '127.0.0.1', { lazyConnect: true, retryStrategy: null, enableReadyCheck: false })
+    const probe = new Redis(this.port, '127.0.0.1', {
+      ...this.#access, lazyConnect: true, retryStrategy: null, enableReadyCheck: false
+    })
     probe.on('error', () => {})
     try {
       await probe.connect()
@@ -104,19 +118,28 @@ export function requireRedis (): void {
   isChecked = true
 }
 
-/** Starts one server. @param settings beside those of a quiet server in a directory of its own */
-export async function startRedis (t: Test, settings: readonly string[] = []): Promise<RedisServer> {
+/**
+ * Starts one server.
+ * @param settings beside those of a quiet server in a directory of its own
+ * @param access what it wants of clients; with `tls` it listens for nothing else
+ */
+export async function startRedis (
+  t: Test, settings: readonly string[] = [], access: RedisAccess = {}
+): Promise<RedisServer> {
   requireRedis()
   const port = await freePort()
   const directory = join(t.testdir({ redis: {} }), 'redis')
-  return await startIn(t, directory, port, settings)
+  return await startIn(t, directory, port, settings, access)
 }
 
-async function startIn (t: Test, directory: string, port: number, settings: readonly string[]): Promise<RedisServer> {
+async function startIn (
+  t: Test, directory: string, port: number, settings: readonly string[], access: RedisAccess = {}
+): Promise<RedisServer> {
   mkdirSync(directory, { recursive: true })
+  const ports = access.tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]
   const server = new RedisServer(directory, port, [
-    '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--daemonize', 'no', ...settings
-  ])
+    ...ports, '--bind', '127.0.0.1', '--save', '', '--daemonize', 'no', ...settings
+  ], access)
   t.teardown(() => server.kill())
   await server.start()
   return server
@@ -131,7 +154,7 @@ export interface Watched {
 }
 
 /** A primary with a replica, and three Sentinels that promote the replica when the primary is gone for a second. */
-export async function startWatched (t: Test): Promise<Watched> {
+export async function startWatched (t: Test, passwords?: WatchedPasswords): Promise<Watched> {
   requireRedis()
   const root = t.testdir({})
   const ports = [await freePort(), await freePort()]
@@ -139,6 +162,7 @@ export async function startWatched (t: Test): Promise<Watched> {
   for (const [at, port] of ports.entries()) {
     const settings = ['--appendonly', 'yes', '--repl-diskless-sync-delay', '0']
     if (at > 0) settings.push('--replicaof', '127.0.0.1', String(ports[0]))
+    if (passwords !== undefined) settings.push('--requirepass', passwords.server, '--masterauth', passwords.server)
     servers.push(await startIn(t, join(root, `server-${at}`), port, settings))
   }
   const sentinels: string[] = []
@@ -149,14 +173,18 @@ export async function startWatched (t: Test): Promise<Watched> {
     const file = join(directory, 'sentinel.conf')
     writeFileSync(file, [
       `port ${port}`, 'bind 127.0.0.1', `sentinel monitor mymaster 127.0.0.1 ${ports[0]} 2`,
-      'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000', ''
+      'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000',
+      ...(passwords === undefined ? [] : sentinelSettings(passwords)), ''
     ].join('\n'))
     const sentinel = new RedisServer(directory, port, [file, '--sentinel'])
     t.teardown(() => sentinel.kill())
     await sentinel.start()
     sentinels.push(`127.0.0.1:${port}`)
   }
-  const asked = new Redis(Number(sentinels[0]!.split(':')[1]), '127.0.0.1', { maxRetriesPerRequest: null })
+  const asked = new Redis(Number(sentinels[0]!.split(':')[1]), '127.0.0.1', {
+    maxRetriesPerRequest: null,
+    ...(passwords !== undefined && { username: passwords.sentinelUser, password: passwords.sentinel })
+  })
   asked.on('error', () => {})
   t.teardown(() => { asked.disconnect() })
   const primary = async (): Promise<RedisServer> => {
@@ -171,6 +199,13 @@ export async function startWatched (t: Test): Promise<Watched> {
     await sleep(50)
   }
   throw new Error('the Sentinels did not find each other')
+}
+
+function sentinelSettings ({ server, sentinelUser, sentinel }: WatchedPasswords): string[] {
+  return [
+    `sentinel auth-pass mymaster ${server}`, `user ${sentinelUser} on >${sentinel} ~* &* +@all`, 'user default off',
+    `sentinel sentinel-user ${sentinelUser}`, `sentinel sentinel-pass ${sentinel}`
+  ]
 }
 
 /** A Cluster of three primaries, and `replicas` for each. */
