@@ -163,18 +163,21 @@ export class RedisSessions {
   async sweep (): Promise<void> {
     const { requests, keys, changed, expired, expiryMs } = this.#options
     this.count = await requests.ask(async (client) => await client.zcard(keys.index))
-    const due = await requests.ask(async (client) => {
-      return await client.zrangebyscore(keys.index, '-inf', Date.now(), 'LIMIT', 0, AT_ONCE)
-    })
-    for (const clientId of due) {
-      const { session } = keys.session(clientId)
-      const leftMs = await requests.ask(async (client) => await client.pttl(session))
-      if (leftMs > 0) {
-        await requests.ask(async (client) => await client.zadd(keys.index, 'XX', Date.now() + leftMs, clientId))
-      } else if (await requests.run(dropPlace, [keys.index], [clientId, Date.now()]) === 1) {
-        await changed(clientId)
-        expired(clientId, expiryMs)
-      }
+    for (;;) {
+      const due = await requests.ask(async (client) => {
+        return await client.zrangebyscore(keys.index, '-inf', Date.now(), 'LIMIT', 0, AT_ONCE)
+      })
+      await Promise.all(due.map(async (clientId) => {
+        const { session } = keys.session(clientId)
+        const leftMs = await requests.ask(async (client) => await client.pttl(session))
+        if (leftMs > 0) {
+          await requests.ask(async (client) => await client.zadd(keys.index, 'XX', Date.now() + leftMs, clientId))
+        } else if (await requests.run(dropPlace, [keys.index], [clientId, Date.now()]) === 1) {
+          await changed(clientId)
+          expired(clientId, expiryMs)
+        }
+      }))
+      if (due.length < AT_ONCE) return
     }
   }
 
