@@ -80,6 +80,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   const retaining = new Retaining(port)
   t.teardown(async () => {
     isOver = true
+    for (const subscriber of subscribers) subscriber.close()
     await Promise.all([retaining.finish(), ...publishers.map(async (publisher) => { await publisher.close() })])
   })
 

@@ -1,7 +1,8 @@
 /**
  * The promise of the project for a group: three built programs behind a load balancer, on a Redis that Sentinels watch.
  * Programs are killed, Redis stands still, its primary is killed and its replica takes over; what was acknowledged
- * arrives, in order for each device.
+ * arrives, in order for each device, and persistent sessions are there. What of their messages a replica did not have
+ * yet is lost for them; see group-sessions.test.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
@@ -9,12 +10,16 @@ import { checkArrivals, untilArrived } from '../support/arrivals.ts'
 import { Balancer } from '../support/balancer.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
 import { CrashSink, type SinkMode } from '../support/crash-sink.ts'
+import { CrashSubscriber } from '../support/crash-subscriber.ts'
 import { startProgram, type Program } from '../support/process.ts'
 import { seededRandom } from '../support/random.ts'
 import { startRedis, startWatched } from '../support/redis.ts'
 
 const ROUNDS = Number(process.env['MBS_TEST_CRASH_ROUNDS'] ?? 20)
-const DEVICES = 200
+/** 200 devices. */
+const [PUBLISHERS, SUBSCRIBERS] = [190, 10]
+/** Messages that a failover has lost for a session never come. */
+const PATIENCE_MS = 10_000
 const PODS = ['pod-0', 'pod-1', 'pod-2'] as const
 const MODES: readonly SinkMode[] = ['up', 'up', 'down', 'slow', 'flapping']
 
@@ -49,10 +54,18 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
   }
   await Promise.all(PODS.map(begin))
 
-  const publishers = Array.from({ length: DEVICES }, (_, at) => new CrashPublisher({
-    id: `device-${at}-qos${at % 4 === 0 ? 2 : 1}`, port, qos: at % 4 === 0 ? 2 : 1, inflight: 3, pauseMs: 1000
-  }))
-  t.teardown(async () => { await Promise.all(publishers.map(async (publisher) => { await publisher.close() })) })
+  const qosOf = (at: number) => at % 4 === 0 ? 2 : 1
+  const idOf = (at: number) => `device-${at}-qos${qosOf(at)}`
+  const subscribers = Array.from({ length: SUBSCRIBERS }, (_, at) =>
+    new CrashSubscriber({ id: `subscriber-${at}`, port, filters: [`crash/${idOf(at)}`], random }))
+  await Promise.all(subscribers.map(async (subscriber) => { await subscriber.subscribe() }))
+  const publishers = Array.from({ length: PUBLISHERS }, (_, at) =>
+    new CrashPublisher({ id: idOf(at), port, qos: qosOf(at), inflight: 3, pauseMs: 1000 }))
+  for (const subscriber of subscribers) subscriber.start()
+  t.teardown(async () => {
+    for (const subscriber of subscribers) subscriber.close()
+    await Promise.all(publishers.map(async (publisher) => { await publisher.close() }))
+  })
 
   const counts = { kill: 0, pause: 0, failover: 0 }
   for (let round = 0; round < ROUNDS; round++) {
@@ -84,6 +97,12 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
   sink.mode = 'up'
   await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
   await untilArrived(publishers, sink)
+  await Promise.all(subscribers.map(async (subscriber, at) => {
+    const { id, acknowledged } = publishers[at] as CrashPublisher
+    const missing = await subscriber.finish(new Map([[id, acknowledged]]), PATIENCE_MS)
+    t.equal(subscriber.lost, 0, `${subscriber.id}: its session was there ${subscriber.comebacks} times`)
+    t.ok(missing.length < acknowledged.size / 2, `${missing.length} of ${acknowledged.size} messages did not come`)
+  }))
   for (const name of PODS) t.equal(await programs.get(name)?.stop(), 0, 'SIGTERM ends it with 0')
   checkArrivals(t, publishers, sink)
 })

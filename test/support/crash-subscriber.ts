@@ -8,6 +8,8 @@ import { RawMqtt } from './raw-mqtt.ts'
 
 /** A CONNECT that has no answer after this is tried again. */
 const CONNECT_MS = 5000
+/** A connection that was taken over is not waited for any longer. */
+const TAKEOVER_MS = 35_000
 
 export class CrashSubscriber {
   readonly id: string
@@ -24,6 +26,7 @@ export class CrashSubscriber {
   /** Packet identifiers at QoS 2 that it has and that were not released. */
   readonly #unreleased = new Set<number>()
   #running = true
+  #isClosed = false
   #run: Promise<void> = Promise.resolve()
 
   constructor (options: { id: string, port: number, filters: readonly string[], random: () => number }) {
@@ -31,6 +34,12 @@ export class CrashSubscriber {
     this.#port = options.port
     this.#filters = options.filters
     this.#random = options.random
+  }
+
+  /** Comes no more. */
+  close (): void {
+    this.#running = false
+    this.#isClosed = true
   }
 
   /** Makes its session; resolves when it has SUBACK. */
@@ -45,7 +54,7 @@ export class CrashSubscriber {
 
   /** Comes and goes from now on. */
   start (): void {
-    this.#run = this.#comeAndGo()
+    this.#run = this.#comeAndGo().catch((error: unknown) => { if (!this.#isClosed) throw error })
   }
 
   /** Comes a last time and stays until it has all of this, or the time is over. @returns what it did not get */
@@ -80,7 +89,7 @@ export class CrashSubscriber {
       if (how < 0.3) {
         const startedAt = performance.now()
         const second = await this.#comeBack()
-        await client.closed
+        await Promise.race([client.closed, sleep(TAKEOVER_MS)])
         this.takeovers.push(performance.now() - startedAt)
         await sleep(200 * this.#random())
         second.abort()
@@ -105,6 +114,7 @@ export class CrashSubscriber {
   /** Tries until it is let in. */
   async #connect (): Promise<{ client: RawMqtt, isPresent: boolean }> {
     for (;;) {
+      if (this.#isClosed) throw new Error('it comes no more')
       let client: RawMqtt | undefined
       try {
         client = await RawMqtt.dial(this.#port)

@@ -22,7 +22,7 @@ export class CrashWill {
   constructor (options: CrashWillOptions) {
     this.id = options.id
     this.#options = options
-    this.#run = this.#comeAndGo()
+    this.#run = this.#comeAndGo().catch((error: unknown) => { if (!options.isOver()) throw error })
   }
 
   /** Connects no more; resolves when every will has come that has to. */
@@ -66,6 +66,7 @@ export class CrashWill {
   /** Tries until it is let in, each time with another will. */
   async #connect (): Promise<RawMqtt> {
     for (;;) {
+      if (this.#options.isOver()) throw new Error('it comes no more')
       const number = this.fates.size + 1
       this.fates.set(number, 'maybe')
       const payload = Buffer.from(bodyOf(this.id, number))

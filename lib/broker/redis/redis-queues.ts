@@ -41,7 +41,6 @@ export interface RedisQueuesOptions {
   readonly limits: Pick<QueueLimits, 'queuedMessages' | 'queuedBytes'>
   /** Told of each message that is not kept for a session: MBS_ERR_LIMIT_QUEUE, MBS_ERR_SESSIONS_REDIS. */
   readonly dropped: (clientId: string, error: MbsError) => void
-  readonly failed: (error: MbsError) => void
 }
 
 /** A message that was kept before it was acknowledged: what it is called, and for whom it was kept. */
@@ -118,7 +117,8 @@ export class RedisQueues {
       const { brokerId, brokerCounter } = ahead
       Object.assign(packet, { brokerId, brokerCounter })
     }
-    const clientIds = reachedBy(all, packet.topic).filter((clientId) => ahead?.clientIds.includes(clientId) !== true)
+    const kept = new Set(ahead?.clientIds)
+    const clientIds = reachedBy(all, packet.topic).filter((clientId) => !kept.has(clientId))
     const name = nameOf(packet)
     const serials = [...ahead?.serials ?? []]
     await Promise.all(clientIds.map(async (clientId) => {

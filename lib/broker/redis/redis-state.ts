@@ -7,6 +7,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import AsyncRedisPersistence from 'aedes-persistence-redis/asyncPersistence.js'
 import type { MbsError } from '../../errors.ts'
 import type { RedisClient, RedisLink } from '../../redis/link.ts'
@@ -41,6 +42,8 @@ const RENEW_MS = 30_000
 /** Dead pods are looked for so often, and sessions that have ended. */
 const SEARCH_MS = 5000
 const SWEEP_MS = 10_000
+/** At the start, what could not be read is tried again after this. */
+const START_RETRY_MS = 100
 
 export interface RedisStateOptions {
   readonly link: RedisLink
@@ -91,7 +94,7 @@ export class RedisState {
       for (let count = 0; count < 2; count++) clients.push(await options.link.connect(options.startWaitMs))
       await connectNodes(clients[0] as RedisClient)
       const state = new RedisState(options, clients[0] as RedisClient, clients[1] as RedisClient)
-      await state.#mirror.poll()
+      await state.#begin(options.startWaitMs)
       return state
     } catch (error) {
       for (const client of clients) client.disconnect()
@@ -153,8 +156,7 @@ export class RedisState {
         this.#catchUp(clientIds)
         this.messages.tell({ kind: 'waiting', clientIds })
       },
-      dropped: (clientId, error) => { telemetry.messageNotKept(error, { clientId }) },
-      failed
+      dropped: (clientId, error) => { telemetry.messageNotKept(error, { clientId }) }
     })
     this.writeAhead = new RedisAhead({ mirror, queues: this.#queues, retained: this.#retained })
     this.clients = new PodClients({
@@ -174,6 +176,19 @@ export class RedisState {
       else mirror.poll().catch((error: unknown) => { failed(toSessionsError(error)) })
     })
     this.persistence = this.#createPersistence(new RedisSubscriptions({ requests, sessions: this.sessions, changed }))
+  }
+
+  /** Reads what there is. A Redis that answers late is one that is not there yet. */
+  async #begin (waitMs: number): Promise<void> {
+    for (const endsAt = performance.now() + waitMs; ;) {
+      try {
+        await this.#mirror.poll()
+        return
+      } catch (error) {
+        if (performance.now() >= endsAt) throw error
+        await sleep(START_RETRY_MS)
+      }
+    }
   }
 
   /** Takes the place of what Aedes has, and begins to watch. */
