@@ -67,7 +67,7 @@ async function measure (pod: Pod, sender: RawMqtt, name: string): Promise<{ conn
   return { connectMs, publishMs }
 }
 
-test(`${SESSIONS} sessions`, { timeout: 300_000 }, async (t) => {
+test(`${SESSIONS} sessions`, { timeout: 550_000 }, async (t) => {
   const redis = await startRedis(t)
   const client = redis.client(t)
   const usedMemory = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await client.info('memory'))?.[1])

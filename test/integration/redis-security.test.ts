@@ -10,7 +10,7 @@ import { startProgram, type Program } from '../support/process.ts'
 import { RawMqtt } from '../support/raw-mqtt.ts'
 import { startRedis, startWatched } from '../support/redis.ts'
 
-const TIMEOUT_MS = 1000
+const TIMEOUT_MS = 3000
 
 /** Not the directory of the test, where the server is. */
 function files (t: Test): Certificates {
