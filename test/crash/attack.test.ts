@@ -29,8 +29,6 @@ const P99_MS = 1000
  */
 const GROWTH_MIB = 256
 const IDLE = 5000
-/** Until the last of them are gone, in milliseconds: what bounds a connection longest is limits.packetTimeout. */
-const GONE_MS = 40_000
 
 test('an honest device loses nothing and does not wait while others attack', { timeout: 120_000 }, async (t) => {
   const seed = Number(process.env['MBS_TEST_SEED'] ?? Date.now() % 1_000_000)
@@ -119,7 +117,7 @@ test('an honest device loses nothing and does not wait while others attack', { t
   const peak = memoryMiB()
   for (const socket of sockets) socket.destroy()
   const closing = Date.now()
-  while (await metric('sessions') > 1 && Date.now() - closing < GONE_MS) {
+  while (await metric('sessions') > 1 && Date.now() - closing < 10_000) {
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   t.equal(await metric('sessions'), 1, 'all but the honest one are gone')
