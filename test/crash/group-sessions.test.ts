@@ -7,12 +7,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { ArrivedBodies, checkArrivals, untilArrived } from '../support/arrivals.ts'
-import { Balancer } from '../support/balancer.ts'
+import { startCrashGroup } from '../support/crash-group.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
-import { CrashSink, type SinkMode } from '../support/crash-sink.ts'
+import type { SinkMode } from '../support/crash-sink.ts'
 import { CrashSubscriber } from '../support/crash-subscriber.ts'
 import { CrashWill } from '../support/crash-will.ts'
-import { startProgram, type Program } from '../support/process.ts'
 import { seededRandom } from '../support/random.ts'
 import { RawMqtt } from '../support/raw-mqtt.ts'
 import { startRedis } from '../support/redis.ts'
@@ -21,7 +20,6 @@ import { Retaining } from '../support/retaining.ts'
 const ROUNDS = Number(process.env['MBS_TEST_CRASH_ROUNDS'] ?? 20)
 /** 200 devices, with the one that retains. */
 const [PUBLISHERS, SUBSCRIBERS, WILLS] = [139, 40, 20]
-const PODS = ['pod-0', 'pod-1', 'pod-2'] as const
 const MODES: readonly SinkMode[] = ['up', 'up', 'down', 'slow', 'flapping']
 /** How long a device that was taken over may stay connected. */
 const TAKEOVER_MS = 30_000
@@ -33,31 +31,12 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   t.comment(`seed ${seed}: MBS_TEST_SEED=${seed} repeats the choices`)
   const random = seededRandom(seed)
   const redis = await startRedis(t, ['--appendonly', 'yes', '--appendfsync', 'always'])
-  const sink = new CrashSink(random)
-  const url = await sink.start()
-  t.teardown(async () => { await sink.close() })
-  const balancer = new Balancer()
-  const port = await balancer.start()
-  t.teardown(async () => { await balancer.close() })
-  const config = {
-    name: 'group',
-    listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 0 }],
-    http: { host: '127.0.0.1', port: 0 },
-    broker: { sessions: 'redis' },
+  const group = await startCrashGroup(t, {
     limits: { queuedMessages: 100_000, queuedBytes: '64MiB', queuedBytesTotal: '1GiB' },
     outbox: { store: 'redis', partitions: 8 },
-    redis: { url: redis.url, timeout: 'PT1S' },
-    sink: { kind: 'http', url, timeout: 'PT2S' },
-    delivery: { backoffDelay: 'PT0.02S', backoffMax: 'PT0.2S', checkpoint: 'PT0.5S' },
-    log: { level: 'info', format: 'json' }
-  }
-  const programs = new Map<string, Program>()
-  const begin = async (name: string): Promise<void> => {
-    const program = await startProgram(t, config)
-    programs.set(name, program)
-    balancer.set(name, program.port('mqtt'))
-  }
-  await Promise.all(PODS.map(begin))
+    redis: { url: redis.url, timeout: 'PT1S' }
+  }, random)
+  const { sink, port } = group
 
   let faults = 0
   const counts = { kill: 0, pause: 0, 'kill of Redis': 0 }
@@ -91,10 +70,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
     faults++
     if (what < 0.6) {
       counts.kill++
-      const name = PODS[Math.floor(random() * PODS.length)] ?? 'pod-0'
-      balancer.set(name, undefined)
-      await programs.get(name)?.kill()
-      await begin(name)
+      await group.killOne()
     } else if (what < 0.8) {
       counts.pause++
       redis.pause()
@@ -124,7 +100,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   await retaining.finish()
   await checkRetained(t, port, retaining)
 
-  for (const name of PODS) t.equal(await programs.get(name)?.stop(), 0, 'SIGTERM ends it with 0')
+  t.strictSame(await group.stop(), [0, 0, 0], 'SIGTERM ends each with 0')
   checkArrivals(t, publishers, sink)
   checkWills(t, wills, arrived)
   const takeovers = subscribers.flatMap(({ takeovers }) => takeovers).toSorted((a, b) => a - b)

@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { checkArrivals, untilArrived } from '../support/arrivals.ts'
-import { Balancer } from '../support/balancer.ts'
+import { startCrashGroup } from '../support/crash-group.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
 import { CrashSink, type SinkMode } from '../support/crash-sink.ts'
 import { CrashSubscriber } from '../support/crash-subscriber.ts'
@@ -20,7 +20,6 @@ const ROUNDS = Number(process.env['MBS_TEST_CRASH_ROUNDS'] ?? 20)
 const [PUBLISHERS, SUBSCRIBERS] = [190, 10]
 /** Messages that a failover has lost for a session never come. */
 const PATIENCE_MS = 10_000
-const PODS = ['pod-0', 'pod-1', 'pod-2'] as const
 const MODES: readonly SinkMode[] = ['up', 'up', 'down', 'slow', 'flapping']
 
 test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failovers`, { timeout: 900_000 }, async (t) => {
@@ -28,31 +27,11 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
   t.comment(`seed ${seed}: MBS_TEST_SEED=${seed} repeats the choices`)
   const random = seededRandom(seed)
   const redis = await startWatched(t)
-  const sink = new CrashSink(random)
-  const url = await sink.start()
-  t.teardown(async () => { await sink.close() })
-  const balancer = new Balancer()
-  const port = await balancer.start()
-  t.teardown(async () => { await balancer.close() })
-
-  const config = {
-    name: 'group',
-    listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 0 }],
-    http: { host: '127.0.0.1', port: 0 },
-    broker: { sessions: 'redis' },
+  const group = await startCrashGroup(t, {
     outbox: { store: 'redis', replicas: 1, partitions: 8 },
-    redis: { sentinel: { master: 'mymaster', nodes: redis.sentinels }, timeout: 'PT1S' },
-    sink: { kind: 'http', url, timeout: 'PT2S' },
-    delivery: { backoffDelay: 'PT0.02S', backoffMax: 'PT0.2S', checkpoint: 'PT0.5S' },
-    log: { level: 'info', format: 'json' }
-  }
-  const programs = new Map<string, Program>()
-  const begin = async (name: string): Promise<void> => {
-    const program = await startProgram(t, config)
-    programs.set(name, program)
-    balancer.set(name, program.port('mqtt'))
-  }
-  await Promise.all(PODS.map(begin))
+    redis: { sentinel: { master: 'mymaster', nodes: redis.sentinels }, timeout: 'PT1S' }
+  }, random)
+  const { sink, port } = group
 
   const qosOf = (at: number) => at % 4 === 0 ? 2 : 1
   const idOf = (at: number) => `device-${at}-qos${qosOf(at)}`
@@ -74,10 +53,7 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
     const what = random()
     if (what < 0.6) {
       counts.kill++
-      const name = PODS[Math.floor(random() * PODS.length)] ?? 'pod-0'
-      balancer.set(name, undefined)
-      await programs.get(name)?.kill()
-      await begin(name)
+      await group.killOne()
     } else if (what < 0.8) {
       counts.pause++
       const primary = await redis.primary()
@@ -103,7 +79,7 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
     t.equal(subscriber.lost, 0, `${subscriber.id}: its session was there ${subscriber.comebacks} times`)
     t.ok(missing.length < acknowledged.size / 2, `${missing.length} of ${acknowledged.size} messages did not come`)
   }))
-  for (const name of PODS) t.equal(await programs.get(name)?.stop(), 0, 'SIGTERM ends it with 0')
+  t.strictSame(await group.stop(), [0, 0, 0], 'SIGTERM ends each with 0')
   checkArrivals(t, publishers, sink)
 })
 
