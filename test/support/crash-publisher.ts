@@ -2,7 +2,7 @@
  * A device of the crash suite: MQTT.js, numbering its messages, with some of them in flight, reconnecting and sending
  * again by itself. It knows what was acknowledged and what it has sent.
  */
-import { connect, Store, type MqttClient } from 'mqtt'
+import { connect, Store, type Packet, type MqttClient } from 'mqtt'
 
 /** MQTT.js leaves DUP at 0 when it sends again; every client must set it [MQTT-3.3.1-1]. */
 class DupStore extends Store {
@@ -23,6 +23,8 @@ export class CrashPublisher {
   readonly id: string
   /** Numbers whose PUBACK or PUBCOMP has come. Others may not even have been sent: MQTT.js gives up some of them. */
   readonly acknowledged = new Set<number>()
+  /** All packets, to be read where something is wrong. */
+  readonly history: string[] = []
   /** Numbers used so far. */
   used = 0
   readonly #qos: 1 | 2
@@ -49,6 +51,9 @@ export class CrashPublisher {
       connectTimeout: 2_000
     })
     this.#client.on('error', () => {})
+    this.#client.on('packetsend', (packet) => { this.#note('sends', packet) })
+    this.#client.on('packetreceive', (packet) => { this.#note('gets', packet) })
+    this.#client.on('close', () => { this.#note('is closed') })
     this.#client.on('connect', () => { this.#fill() })
   }
 
@@ -63,6 +68,11 @@ export class CrashPublisher {
     await this.#client.endAsync(true)
   }
 
+  #note (what: string, packet?: Packet): void {
+    const { cmd = '', messageId = '', payload = '' } = (packet ?? {}) as Packet & { payload?: string }
+    this.history.push(`${performance.now().toFixed(0)} ${what} ${cmd} ${messageId} ${payload}`.trim())
+  }
+
   #fill (): void {
     while (this.#running && this.#client.connected && this.#open < this.#inflight) {
       const number = ++this.used
@@ -70,6 +80,7 @@ export class CrashPublisher {
       const payload = JSON.stringify({ client: this.id, number })
       this.#client.publish(`crash/${this.id}`, payload, { qos: this.#qos }, (error) => {
         this.#open--
+        if (error != null) this.#note(`gives up ${number}: ${error.message}`)
         if (error == null) this.acknowledged.add(number)
         if (this.#open === 0) for (const resolve of this.#idle.splice(0)) resolve()
         if (this.#pauseMs === 0) setImmediate(() => { this.#fill() })

@@ -15,6 +15,8 @@ export class CrashSubscriber {
   readonly id: string
   /** Numbers by publisher, in the order in which they came. */
   readonly got = new Map<string, number[]>()
+  /** All that happened to it, to be read where something is wrong. */
+  readonly history: string[] = []
   /** How often it came back, and to which of these its session was not there. */
   comebacks = 0
   lost = 0
@@ -104,9 +106,11 @@ export class CrashSubscriber {
 
   async #comeBack (): Promise<RawMqtt> {
     const { client, isPresent } = await this.#connect()
-    this.comebacks++
+    const connection = ++this.comebacks
+    this.#note(`${connection} begins`)
+    void client.closed.then(() => { this.#note(`${connection} closed`) })
     if (!isPresent) this.lost++
-    void this.#take(client).catch(() => {}) // it was closed
+    void this.#take(client, connection).catch(() => {}) // it was closed
     void this.#release(client).catch(() => {})
     return client
   }
@@ -130,9 +134,10 @@ export class CrashSubscriber {
     }
   }
 
-  async #take (client: RawMqtt): Promise<void> {
+  async #take (client: RawMqtt, connection: number): Promise<void> {
     for (;;) {
-      const { payload, qos, messageId = 0 } = await client.next('publish')
+      const { payload, qos, dup, messageId = 0 } = await client.next('publish')
+      this.#note(`${connection} got ${payload.toString()} as ${messageId}${dup ? ' again' : ''}`)
       const isNew = qos < 2 || !this.#unreleased.has(messageId)
       if (isNew) {
         const { client: from, number } = JSON.parse(payload.toString()) as { client: string, number: number }
@@ -143,6 +148,10 @@ export class CrashSubscriber {
       if (qos === 2) this.#unreleased.add(messageId)
       client.send({ cmd: qos === 2 ? 'pubrec' : 'puback', messageId })
     }
+  }
+
+  #note (what: string): void {
+    this.history.push(`${performance.now().toFixed(0)} ${what}`)
   }
 
   async #release (client: RawMqtt): Promise<void> {

@@ -15,6 +15,8 @@ export class CrashWill {
   readonly id: string
   /** Of its wills by their number, from 1 on; `maybe` where its CONNECT had no answer. */
   readonly fates = new Map<number, Fate>()
+  /** All that happened to it, to be read where something is wrong. */
+  readonly history: string[] = []
   readonly #options: CrashWillOptions
   readonly #run: Promise<void>
   #running = true
@@ -36,12 +38,15 @@ export class CrashWill {
     while (this.#running) {
       const client = await this.#connect()
       const number = this.fates.size
+      this.#note(`${number} connected`)
+      void client.closed.then(() => { this.#note(`${number} closed`) })
       // While Redis is away its program alone has it.
       const isSafe = this.#calm() !== undefined
       await Promise.race([client.closed, sleep(200 + 1300 * random())])
       const before = this.#calm()
       const wasClosed = client.isClosed
       if (!wasClosed && random() < 0.5) {
+        this.#note(`${number} disconnects`)
         client.send({ cmd: 'disconnect' })
         await Promise.race([client.closed, sleep(CONNECT_MS)])
         await sleep(500)
@@ -50,11 +55,16 @@ export class CrashWill {
       } else if (isSafe && (!wasClosed || random() < 0.5)) {
         // Who comes back before its program is known to be dead has no will any more.
         client.abort()
+        this.#note(`${number} breaks off`)
         this.fates.set(number, 'published')
         while (this.#options.arrived.idsOf(this.id, number).size === 0 && !this.#options.isOver()) await sleep(100)
       }
       client.abort()
     }
+  }
+
+  #note (what: string): void {
+    this.history.push(`${performance.now().toFixed(0)} ${what}`)
   }
 
   /** Undefined while there is a fault. */

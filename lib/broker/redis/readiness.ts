@@ -25,20 +25,21 @@ export class Readiness {
     return this.#client.status === 'ready'
   }
 
-  /** Asks as soon as there is a connection. Rejects when an answer has not come in time; it may come yet. */
+  /**
+   * Asks as soon as there is a connection, in the order of the calls. Rejects when an answer has not come in time; it
+   * may come yet.
+   */
   async ask<Result> (request: (client: RedisClient) => Promise<Result>): Promise<Result> {
     let timer: NodeJS.Timeout | undefined
     let go = (): void => {}
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => { reject(new Error(`there was no answer within ${this.#timeoutMs} ms`)) }, this.#timeoutMs)
-    })
     try {
-      if (!this.isReady) {
-        const ready = new Promise<void>((resolve) => { go = resolve })
-        this.#waiting.add(go)
-        await Promise.race([ready, late])
-      }
-      return await Promise.race([request(this.#client), late])
+      return await new Promise((resolve, reject) => {
+        timer = setTimeout(() => { reject(new Error(`there was no answer within ${this.#timeoutMs} ms`)) }, this.#timeoutMs)
+        go = () => { request(this.#client).then(resolve, reject) }
+        // Those who wait are let go a moment after it is ready.
+        if (this.isReady && this.#waiting.size === 0) go()
+        else this.#waiting.add(go)
+      })
     } finally {
       clearTimeout(timer)
       this.#waiting.delete(go)

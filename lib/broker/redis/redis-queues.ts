@@ -144,7 +144,7 @@ export class RedisQueues {
       // Messages of one publisher are kept in the order in which they came.
       const outcome = await requests.ask(async (client) => {
         if (isVoid()) throw new Error('a publish before it was not kept')
-        return await enqueue.runWhole(client, [session, order, bodies], args)
+        return await enqueue.run(client, [session, order, bodies], args)
       })
       if (outcome > 0) serials.push([clientId, outcome])
       if (outcome !== TOO_MANY && outcome !== TOO_LARGE) return

@@ -8,6 +8,8 @@ import { Script } from '../../redis/script.ts'
 /** Returned where the session is another connection's by now, or has ended. */
 export const LOST = -1
 
+/** Messages, identifiers and answers keep the order in which they came, also after Redis has forgotten its scripts. */
+const ORDERED = { isOrdered: true } as const
 /** KEYS[1] is the session, ARGV[1] the serial of the connection. */
 const FENCE = `if redis.call('HGET', KEYS[1], 'conn') ~= ARGV[1] then return ${LOST} end\n`
 /** What was made just now lives as long as its session; `at` is where its key stands. */
@@ -129,13 +131,13 @@ export const enqueue = new Script<number>(`
   local serial = redis.call('HINCRBY', KEYS[1], 'serial', 1)
   redis.call('ZADD', KEYS[2], serial, ARGV[1])
   redis.call('HINCRBY', KEYS[1], 'bytes', bytes)
-  ${lifetimeOf(2, 3)} return serial`)
+  ${lifetimeOf(2, 3)} return serial`, ORDERED)
 
 /** KEYS: session, order, sent. ARGV: serial, name, packet identifier. Returns 0 where it is not kept. */
 export const identify = new Script<number>(`${FENCE}
   if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then return 0 end
   redis.call('HSET', KEYS[3], ARGV[2], 'p' .. ARGV[3])
-  ${lifetimeOf(3)} return 1`)
+  ${lifetimeOf(3)} return 1`, ORDERED)
 
 /** PUBREL takes the place of a message. KEYS: session, order, bodies, sent. ARGV: serial, name, packet identifier. */
 export const release = new Script<number>(`${FENCE}
@@ -143,7 +145,7 @@ export const release = new Script<number>(`${FENCE}
   redis.call('HINCRBY', KEYS[1], 'bytes', -redis.call('HSTRLEN', KEYS[3], ARGV[2]))
   redis.call('HDEL', KEYS[3], ARGV[2])
   redis.call('HSET', KEYS[4], ARGV[2], 'r' .. ARGV[3])
-  ${lifetimeOf(4)} return 1`)
+  ${lifetimeOf(4)} return 1`, ORDERED)
 
 /** KEYS: session, order, bodies, sent. ARGV: serial, name, overhead. */
 export const remove = new Script<number>(`${FENCE}
@@ -169,7 +171,7 @@ export const readPage = new Script<typeof LOST | ReadonlyArray<readonly [name: B
 export const addReceived = new Script<number>(`${FENCE}
   ${RUN}
   redis.call('HSET', KEYS[2], ARGV[2], run)
-  ${lifetimeOf(2)} return 1`)
+  ${lifetimeOf(2)} return 1`, ORDERED)
 
 /** KEYS: session, received. ARGV: serial, packet identifier. */
 export const removeReceived = new Script<number>(`${FENCE}
@@ -199,7 +201,7 @@ export const retain = new Script<number>(`
     redis.call('HDEL', KEYS[2], ARGV[1])
     redis.call('DECRBY', KEYS[3], freed)
   end
-  return ARGV[2] == '' and ${KEPT} or ${TOO_LARGE}`)
+  return ARGV[2] == '' and ${KEPT} or ${TOO_LARGE}`, ORDERED)
 
 /** A pod lives. KEYS: life, its wills, pods. ARGV: pod, lifetime, lifetime of its wills. */
 export const showLife = new Script<number>(`
