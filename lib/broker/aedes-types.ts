@@ -99,6 +99,8 @@ export interface OutgoingPacket {
   messageId?: number | undefined
   readonly brokerId?: string | undefined
   readonly brokerCounter?: number | undefined
+  /** Of a message; the publisher's, for all who get it. */
+  readonly payload?: string | Buffer | undefined
 }
 
 /** Where Aedes keeps what is on its way to persistent sessions. */

@@ -123,6 +123,79 @@ test('a message whose publisher went before it was acknowledged is sent all the 
   t.strictSame(found, ['first', 'second', 'last'])
 })
 
+test('a message that its pod did not send any more, because it died, is not overtaken by those of other pods', async (t) => {
+  const redis = await startRedis(t)
+  const [a, b, c] = await startPods(t, redis, 3)
+  const device = await RawMqtt.open(a.port, { clientId: 'device', clean: false })
+  device.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'x', qos: 2 }, { topic: 'x/#', qos: 1 }] })
+  await device.next('suback')
+  const senders = await Promise.all([b, c].map(async ({ port }, at) => await RawMqtt.open(port, { clientId: `s${at}` })))
+  const sent: string[] = []
+  const publish = async (from: 0 | 1, payload: string, qos: 1 | 2): Promise<void> => {
+    sent.push(payload)
+    senders[from]?.publish({ topic: 'x', payload, qos, messageId: sent.length })
+    await senders[from]?.next(qos === 1 ? 'puback' : 'pubrec')
+  }
+  const { emitter } = b.shared.messages
+  const { emit } = emitter
+  for (const qos of [1, 2, 1, 2] as const) {
+    await publish(0, `${sent.length} is sent`, qos)
+    // It comes to that after PUBACK.
+    const isGone = new Promise<void>((resolve) => {
+      emitter.emit = (message, done) => {
+        done?.()
+        if (message.topic === 'x') resolve()
+      }
+    })
+    await publish(0, `${sent.length} is not`, qos)
+    await isGone
+    emitter.emit = emit
+    await publish(1, `${sent.length} comes from another one`, qos)
+    await publish(1, `${sent.length} follows`, qos)
+  }
+  const found: string[] = []
+  while (found.length < sent.length) {
+    const { payload, qos, messageId } = await device.next('publish')
+    found.push(payload.toString())
+    device.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId: messageId as number })
+  }
+  t.strictSame(found, sent)
+})
+
+test('what comes live, and next, is handed on without a look at the queue', async (t) => {
+  const redis = await startRedis(t)
+  const [a, b] = await startPods(t, redis, 2)
+  await subscribe(a, 'device', 'x')
+  const sender = await RawMqtt.open(b.port, { clientId: 'sender' })
+  const publish = async (messageId: number): Promise<void> => {
+    sender.publish({ topic: 'x', payload: String(messageId), qos: 1, messageId })
+    await sender.next('puback')
+  }
+  for (let messageId = 1; messageId <= 3; messageId++) await publish(messageId)
+  const reads = async (): Promise<number> => {
+    const stats = await redis.client(t).info('commandstats')
+    return Number(/cmdstat_zrangebyscore:calls=(\d+)/.exec(stats)?.[1])
+  }
+  for (let round = 0; round < 2; round++) {
+    const device = await RawMqtt.open(a.port, { clientId: 'device', clean: false })
+    const take = async (): Promise<void> => {
+      const { messageId = 0 } = await device.next('publish')
+      device.send({ cmd: 'puback', messageId })
+    }
+    // The first time something waits, the second time nothing does.
+    for (let count = round === 0 ? 3 : 0; count > 0; count--) await take()
+    await until(() => a.shared.sessions.byId('device')?.isDraining === false)
+    const before = await reads()
+    for (let messageId = 4; messageId <= 10; messageId++) {
+      await publish(messageId)
+      await take()
+    }
+    t.equal(await reads(), before)
+    device.abort()
+    await device.closed
+  }
+})
+
 test('what is lost between pods is not overtaken by what follows', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client(t)

@@ -30,6 +30,8 @@ export interface PodMessagesOptions {
   readonly publisher: RedisClient
   readonly subscriber: RedisClient
   readonly timeoutMs: number
+  /** Told of each message, from whichever pod, before those who have subscribed to it. */
+  readonly live: (message: object) => void
   /** Told of what did not reach other pods. */
   readonly failed: (error: MbsError) => void
 }
@@ -78,7 +80,7 @@ export class PodMessages {
   #heard: Promise<void> = Promise.resolve()
 
   constructor (options: PodMessagesOptions, heard: (message: PodMessage) => void) {
-    const { publisher, subscriber, prefix, pod } = options
+    const { publisher, subscriber, prefix, pod, live } = options
     this.#options = options
     this.#readiness = new Readiness(subscriber, options.timeoutMs)
     // By itself it would do so with nobody to hear that it may not.
@@ -110,6 +112,11 @@ export class PodMessages {
       return emitter
     }
     emitter.emit = (message, done) => { this.#publish(message, done ?? (() => {})) }
+    const handOut = emitter._emit.bind(emitter)
+    emitter._emit = (message, done) => {
+      live(message)
+      handOut(message, done)
+    }
     emitter.close = (done) => { emitter._close(done ?? (() => {})) }
     emitter.on(PODS, (packet, done) => {
       const { from, ...message } = packet as unknown as { from: string } & PodMessage

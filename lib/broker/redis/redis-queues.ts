@@ -54,12 +54,19 @@ interface Ahead {
 /** Client identifiers, each with the serial of a message in its queue. */
 type Serials = ReadonlyArray<readonly [clientId: string, serial: number]>
 
+/** A message as it goes to all pods; `serials` where it is in queues. */
+interface LiveMessage {
+  readonly payload?: Buffer
+  readonly serials?: Serials
+}
+
 export class RedisQueues {
   readonly #options: RedisQueuesOptions
   /** By payload: Aedes makes a packet of its own of each publish, with the same one. */
   readonly #ahead = new WeakMap<Buffer, Ahead>()
   #aheadCounter = 0
-  readonly #serials = new WeakMap<Serials, ReadonlyMap<string, number>>()
+  /** Of live messages, by payload: Aedes makes a packet of its own for each subscription, with the same one. */
+  readonly #serials = new WeakMap<Buffer, ReadonlyMap<string, number>>()
   /** What was held back because it is in the queue: it is not to be deleted there. */
   readonly #heldBack = new WeakSet<object>()
   /** What was read out of the queue again, on its way to its connection. */
@@ -132,6 +139,11 @@ export class RedisQueues {
     if (serials.length > 0) Object.assign(packet, { serials })
   }
 
+  /** A message has come, from whichever pod, and goes to those who have subscribed here. */
+  live ({ payload, serials }: LiveMessage): void {
+    if (payload !== undefined && serials !== undefined) this.#serials.set(payload, new Map(serials))
+  }
+
   /** @throws MBS_ERR_SESSIONS_REDIS */
   async #keep (
     clientIds: readonly string[], name: string, packet: StoredPacket, isVoid: () => boolean
@@ -159,14 +171,14 @@ export class RedisQueues {
    * waits, in its turn.
    * @param atMostOnce the subscription is at QoS 0, and nothing is in the queue for it
    */
-  mayHand (client: AedesClient, packet: OutgoingPacket & { serials?: Serials }, atMostOnce: boolean): boolean {
+  mayHand (client: AedesClient, packet: OutgoingPacket, atMostOnce: boolean): boolean {
     const session = this.#options.sessions.of(client)
     if (session === undefined || atMostOnce || packet.brokerId == null) return true
     if (packet.messageId !== undefined || this.#caughtUp.has(packet)) return true
     const name = nameOf(packet)
     if (session.isDraining) session.hasMissed = true
     else if (!session.has(name)) {
-      const serial = packet.serials === undefined ? undefined : this.#serialOf(packet.serials, client.id)
+      const serial = this.#serials.get(packet.payload as Buffer)?.get(client.id)
       if (serial === undefined || serial === session.handedTo + 1) {
         session.handed.add(name)
         session.handedTo = serial ?? session.handedTo
@@ -258,13 +270,6 @@ export class RedisQueues {
     this.ready(session.client)
   }
 
-  /** Asked for each of its clients: those of one message are looked through once. */
-  #serialOf (serials: Serials, clientId: string): number | undefined {
-    let found = this.#serials.get(serials)
-    if (found === undefined) this.#serials.set(serials, found = new Map(serials))
-    return found.get(clientId)
-  }
-
   async * #drain (client: AedesClient): AsyncGenerator<OutgoingPacket> {
     const session = this.#options.sessions.of(client)
     if (session === undefined) return
@@ -287,7 +292,11 @@ export class RedisQueues {
         this.#options.sessions.lost(session)
         return
       }
-      if (page.length === 0 && !session.hasMissed && !session.isDoubtful) return
+      if (typeof page === 'number') {
+        session.handedTo = page
+        if (!session.hasMissed && !session.isDoubtful) return
+        continue
+      }
       for (const [name, serial, body, state] of page) {
         session.handedTo = Number(serial)
         const packet = packetOf(name.toString(), body, state.toString())

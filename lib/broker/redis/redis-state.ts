@@ -168,7 +168,8 @@ export class RedisState {
       isKept: (clientId) => mirror.has(clientId),
       telemetry
     })
-    const between = { pod, prefix: keys.channels, publisher: conn, subscriber, timeoutMs, failed }
+    const live = (message: object): void => { this.#queues.live(message) }
+    const between = { pod, prefix: keys.channels, publisher: conn, subscriber, timeoutMs, live, failed }
     this.messages = new PodMessages(between, (message) => {
       if (message.kind === 'taken') this.clients.takenOver(message.clientId, message.serial)
       else if (message.kind === 'waiting') this.#catchUp(message.clientIds)

@@ -155,9 +155,13 @@ export const remove = new Script<number>(`${FENCE}
   redis.call('HDEL', KEYS[4], ARGV[2])
   return 1`)
 
-/** KEYS: session, order, bodies, sent. ARGV: serial, the last serial of a message that is known, how many. */
-export const readPage = new Script<typeof LOST | ReadonlyArray<readonly [name: Buffer, serial: Buffer, body: Buffer, sent: Buffer]>>(`${FENCE}
+/**
+ * KEYS: session, order, bodies, sent. ARGV: serial, the last serial of a message that is known, how many. Where there
+ * is no message behind that one it returns the last serial that was given.
+ */
+export const readPage = new Script<number | ReadonlyArray<readonly [name: Buffer, serial: Buffer, body: Buffer, sent: Buffer]>>(`${FENCE}
   local page = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+  if #page == 0 then return tonumber(redis.call('HGET', KEYS[1], 'serial') or '0') end
   local found = {}
   for at = 1, #page, 2 do
     local name = page[at]
