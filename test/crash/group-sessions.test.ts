@@ -25,6 +25,8 @@ const MODES: readonly SinkMode[] = ['up', 'up', 'down', 'slow', 'flapping']
 const TAKEOVER_MS = 30_000
 /** Of a program that died: until it is known to be dead, and whoever publishes is sure of it. */
 const WILLS_MS = 60_000
+/** After so long every program has Redis again, and has told it what it could not. */
+const REDIS_BACK_MS = 5000
 
 test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills of Redis`, { timeout: 900_000 }, async (t) => {
   const seed = Number(process.env['MBS_TEST_SEED'] ?? Date.now() % 1_000_000)
@@ -39,6 +41,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   const { sink, port } = group
 
   let faults = 0
+  let redisBackAt = 0
   const counts = { kill: 0, pause: 0, 'kill of Redis': 0 }
   const idOf = (at: number) => `device-${at}-qos${qosOf(at)}`
   const subscribers = Array.from({ length: SUBSCRIBERS }, (_, at) => {
@@ -55,7 +58,14 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   const arrived = new ArrivedBodies(sink)
   let isOver = false
   const wills = Array.from({ length: WILLS }, (_, at) =>
-    new CrashWill({ id: `will-${at}`, port, random, arrived, faults: () => faults, isOver: () => isOver }))
+    new CrashWill({
+      id: `will-${at}`,
+      port,
+      random,
+      arrived,
+      faults: () => performance.now() < redisBackAt ? faults | 1 : faults,
+      isOver: () => isOver
+    }))
   const retaining = new Retaining(port)
   t.teardown(async () => {
     isOver = true
@@ -77,11 +87,13 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
       redis.pause()
       await sleep(1500 * random())
       redis.resume()
+      redisBackAt = performance.now() + REDIS_BACK_MS
     } else {
       counts['kill of Redis']++
       await redis.kill()
       await sleep(1000 * random())
       await redis.start()
+      redisBackAt = performance.now() + REDIS_BACK_MS
     }
     t.comment(`${performance.now().toFixed(0)} over`)
     faults++

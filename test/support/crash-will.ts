@@ -50,7 +50,7 @@ export class CrashWill {
         client.send({ cmd: 'disconnect' })
         await Promise.race([client.closed, sleep(CONNECT_MS)])
         await sleep(500)
-        // Its program may have been killed before it had read that, or had told Redis.
+        // Its program may have been killed before it had read that, or had told Redis, which may be away.
         if (before !== undefined && this.#calm() === before) this.fates.set(number, 'not published')
       } else if (isSafe && (!wasClosed || random() < 0.5)) {
         // Who comes back before its program is known to be dead has no will any more.
@@ -102,7 +102,7 @@ export interface CrashWillOptions {
   readonly port: number
   readonly random: () => number
   readonly arrived: ArrivedBodies
-  /** Counts up when a fault begins and when it is over: odd while there is one. */
+  /** Counts up when a fault begins and when all programs have got over it: odd while there is one. */
   readonly faults: () => number
   /** True when what has not come by now is not waited for any more. */
   readonly isOver: () => boolean
