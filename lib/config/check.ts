@@ -10,6 +10,7 @@ import { parseRevocations, withoutList } from '../pem/revocations.ts'
 import { parseHeaderValue } from '../sink/secret-text.ts'
 import { describeListener } from './addresses.ts'
 import { checkCa, checkPair, tryFile, type ToError } from './check-files.ts'
+import { checkRedisFiles } from './check-redis.ts'
 import { checkSinkFiles } from './check-sinks.ts'
 import { examineConfig, type ExaminedConfig, type LoadedConfig, type LoadOptions } from './load.ts'
 import { readPermissions } from './permissions-file.ts'
@@ -53,6 +54,7 @@ function checkFiles ({ config }: LoadedConfig, report: Report, now: number): voi
     if (letters !== undefined) checkSinkFiles(['sinks', at, 'delivery', 'deadLetterSink'], letters, report, now)
   }
   checkTokenFiles(config.access, report)
+  checkRedisFiles(config, report, now)
   checkTracingFiles(config.tracing, report)
   checkSchemaFiles(config, report)
 }

@@ -52,7 +52,7 @@ function urlMistake (text: string): string | undefined {
   return undefined
 }
 
-function checkTls ({ url, tls, username, passwordFile }: Redis, report: Report): void {
+function checkTls ({ url, tls, sentinel, username, passwordFile }: Redis, report: Report): void {
   const at: Path = ['redis', 'tls']
   if (url?.startsWith('redis:') === true && tls !== undefined) {
     report.add(at, { found: 'a section', allowed: 'nothing, because redis.url is redis://', hint: 'did you mean rediss://?' })
@@ -62,6 +62,9 @@ function checkTls ({ url, tls, username, passwordFile }: Redis, report: Report):
   }
   if (username !== undefined && passwordFile === undefined) {
     report.add(['redis', 'passwordFile'], { found: 'nothing', allowed: 'a path, because redis.username is set' })
+  }
+  if (sentinel?.username !== undefined && sentinel.passwordFile === undefined) {
+    report.add(['redis', 'sentinel', 'passwordFile'], { found: 'nothing', allowed: 'a path, because redis.sentinel.username is set' })
   }
 }
 

@@ -12,6 +12,11 @@ export const redisErrors = {
     help: 'Correct redis.username and what is in redis.passwordFile; docs/redis.md says which commands and keys the user needs.',
     exitCode: EXIT_CONFIG
   },
+  MBS_ERR_REDIS_DATABASE: {
+    message: 'Redis at {address} does not give this program its database: {reason}.',
+    help: 'Correct the number behind the host in redis.url: Redis has the databases 0 to 15 (its setting `databases`), a node of a Cluster only 0. Or let the user run SELECT.',
+    exitCode: EXIT_CONFIG
+  },
   MBS_ERR_REDIS_VERSION: {
     message: 'Redis at {address} has version {version}, and 6.2 or later is needed.',
     help: 'Upgrade Redis, or its compatible replacement, to one that speaks the commands of Redis 6.2.',

@@ -6,10 +6,10 @@
  * what has no answer fails, and whoever asked knows best whether to ask again. A server that does not answer in time is
  * taken for one that is away.
  */
-import { readFile } from 'node:fs/promises'
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis'
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
-import { parseNode } from './node.ts'
+import { credentialsOf, secretIn, tlsOf } from './files.ts'
+import { databaseOf, parseNode } from './node.ts'
 
 export type RedisClient = Redis | Cluster
 
@@ -48,6 +48,9 @@ const NO_REASON = /isn't writeable|Connection is closed|Cluster isn't ready/
 const CLOSED = 'it closes connections at once: one side wants TLS and the other does not, or a client certificate is missing'
 /** What ioredis says when no Sentinel has answered. */
 const OF_SENTINELS = /^All sentinels are unreachable.*Last error: (.*)$/s
+/** What ioredis says when there is no answer: of a server, of a Sentinel, of a Cluster. */
+const NO_ANSWER = /^(?:connect ETIMEDOUT|Command timed out|timeout)$/
+const NO_TLS = 'there is no answer to TLS, and a server that speaks none gives none'
 /** The server is a replica by now: whoever knows the primary has to be asked again. */
 const MOVED_ON = /^READONLY/
 
@@ -57,6 +60,8 @@ export class RedisLink {
   #closed = false
   /** Why a connection failed last. */
   #last: Error | undefined
+  /** Why the last Sentinel could not be asked. */
+  #ofSentinel: Error | undefined
 
   constructor (options: LinkOptions) {
     this.#options = options
@@ -71,10 +76,15 @@ export class RedisLink {
     return this.#options.settings.cluster !== undefined
   }
 
+  /** The number of the database. Channels do not belong to one: whoever names them has to. */
+  get database (): number {
+    return databaseOf(this.#options.settings.url)
+  }
+
   /**
    * Makes a connection that is ready.
    * @param waitMs how long to try
-   * @throws MBS_ERR_REDIS_CONNECT, MBS_ERR_REDIS_AUTH, MBS_ERR_REDIS_FILE
+   * @throws MBS_ERR_REDIS_CONNECT, MBS_ERR_REDIS_AUTH, MBS_ERR_REDIS_DATABASE, MBS_ERR_REDIS_FILE
    */
   async connect (waitMs: number): Promise<RedisClient> {
     const client = await this.#create()
@@ -83,11 +93,13 @@ export class RedisLink {
     else forgetTimer(client)
     let last: Error | undefined
     client.on('error', (error: Error) => {
-      this.#last = last = lastOf(error)
+      this.#last = last = this.#reasonOf(error)
+      // It would go on in database 0, among the keys of others.
+      if (isOfDatabase(last)) client.disconnect(true)
       if (!this.#closed) this.#options.onError(this.toError(last))
     })
     try {
-      await ready(client, waitMs, () => last !== undefined && DENIED.test(last.message))
+      await ready(client, waitMs, () => last !== undefined && (DENIED.test(last.message) || isOfDatabase(last)))
     } catch (error) {
       this.#clients.delete(client)
       client.disconnect()
@@ -102,6 +114,7 @@ export class RedisLink {
     if (isMbsError(error)) return error
     const reason = reasonOf(NO_REASON.test(reasonOf(error)) ? this.#last ?? new Error('it is not connected') : error)
     const details = { address: this.address, reason }
+    if (isOfDatabase(error)) return createError('MBS_ERR_REDIS_DATABASE', details, error)
     return DENIED.test(reason)
       ? createError('MBS_ERR_REDIS_AUTH', details, error)
       : createError('MBS_ERR_REDIS_CONNECT', details, error)
@@ -112,6 +125,21 @@ export class RedisLink {
     this.#closed = true
     for (const client of this.#clients) client.disconnect()
     this.#clients.clear()
+  }
+
+  /** Why it failed, where ioredis says no more than that it could not reach any, or that nothing can be written. */
+  #reasonOf (error: Error & { readonly lastNodeError?: Error }): Error {
+    let last: Error = error.lastNodeError ?? error
+    const ofSentinels = OF_SENTINELS.exec(last.message)?.[1]
+    if (ofSentinels !== undefined) {
+      const own = NO_REASON.test(ofSentinels) ? this.#ofSentinel : undefined
+      last = own ?? new Error(ofSentinels)
+    }
+    this.#ofSentinel = undefined
+    if (NO_REASON.test(last.message)) return new Error(CLOSED)
+    const { url, tls } = this.#options.settings
+    const isTls = tls !== undefined || url?.startsWith('rediss:') === true
+    return isTls && NO_ANSWER.test(last.message) ? new Error(NO_TLS) : last
   }
 
   async #create (): Promise<RedisClient> {
@@ -143,22 +171,26 @@ export class RedisLink {
     }
     if (sentinel !== undefined) {
       const password = sentinel.passwordFile === undefined ? undefined : await secretIn(sentinel.passwordFile)
-      return new Redis({
+      const client = new Redis({
         ...common,
         name: sentinel.master,
         sentinels: sentinel.nodes.map(nodeOf),
         sentinelRetryStrategy: retryMs,
+        // Without it one that is connected and says nothing is waited for, for ever, and the next one never asked.
+        sentinelCommandTimeout: settings.timeout,
         ...(sentinel.username !== undefined && { sentinelUsername: sentinel.username }),
         ...(password !== undefined && { sentinelPassword: password }),
         ...(common.tls !== undefined && { sentinelTLS: common.tls, enableTLSForSentinelMode: true })
       })
+      hearSentinels(client, (error) => { this.#ofSentinel = error })
+      return client
     }
-    const { hostname, port, pathname } = new URL(url ?? '')
+    const { hostname, port } = new URL(url ?? '')
     return new Redis({
       ...common,
       host: hostname.replace(/^\[|\]$/g, ''),
       port: port === '' ? 6379 : Number(port),
-      db: Number(pathname.slice(1))
+      db: this.database
     })
   }
 }
@@ -191,48 +223,20 @@ function forgetTimer (client: Redis): void {
   client.on('close', () => { clearTimeout((client as unknown as { socketTimeoutTimer?: NodeJS.Timeout }).socketTimeoutTimer) })
 }
 
+/** ioredis keeps to itself why a Sentinel could not be asked: it says that the connection is closed. */
+function hearSentinels (client: Redis, heard: (error: Error) => void): void {
+  const { connector } = client as unknown as { connector: { connectToSentinel (...args: unknown[]): Redis } }
+  const connect = connector.connectToSentinel.bind(connector)
+  connector.connectToSentinel = (...args) => connect(...args).on('error', heard)
+}
+
 function retryMs (times: number): number {
   return Math.min(FIRST_RETRY_MS * 2 ** Math.min(times, 16), RETRY_MAX_MS)
 }
 
-/** Why it failed, where ioredis says no more than that it could not reach any, or that nothing can be written. */
-function lastOf (error: Error & { readonly lastNodeError?: Error }): Error {
-  const last = error.lastNodeError ?? error
-  const ofSentinels = OF_SENTINELS.exec(last.message)?.[1]
-  if (ofSentinels !== undefined) return new Error(ofSentinels)
-  return NO_REASON.test(last.message) ? new Error(CLOSED) : last
-}
-
-async function credentialsOf ({ username, passwordFile }: RedisSettings): Promise<RedisOptions> {
-  if (passwordFile === undefined) return {}
-  return { password: await secretIn(passwordFile), ...(username !== undefined && { username }) }
-}
-
-async function secretIn (file: string): Promise<string> {
-  const text = (await fileText(file)).trim()
-  if (text === '' || text.includes('\n')) throw createError('MBS_ERR_REDIS_FILE', { reason: `${file}: it holds no password: one line` })
-  return text
-}
-
-async function tlsOf ({ url, tls }: RedisSettings): Promise<RedisOptions> {
-  if (tls === undefined && url?.startsWith('rediss:') !== true) return {}
-  const { ca, cert, key, servername } = tls ?? {}
-  return {
-    tls: {
-      ...(ca !== undefined && { ca: await fileText(ca) }),
-      ...(cert !== undefined && { cert: await fileText(cert) }),
-      ...(key !== undefined && { key: await fileText(key) }),
-      ...(servername !== undefined && { servername })
-    }
-  }
-}
-
-async function fileText (file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    throw createError('MBS_ERR_REDIS_FILE', { reason: `${file}: ${reasonOf(error)}` }, error)
-  }
+/** SELECT failed: the server has not got that many databases, or does not let this user have one. */
+function isOfDatabase (error: unknown): boolean {
+  return (error as { readonly command?: { readonly name?: string } } | undefined)?.command?.name === 'select'
 }
 
 /** The configuration has seen to it that it is an address. */

@@ -126,13 +126,6 @@ test('a certificate for another name needs servername, and a server without TLS 
   await works(t, { url, tls: { ...clientTls(certs), servername: 'redis.example' } })
 })
 
-test('a server that does not speak TLS', async (t) => {
-  const redis = await startRedis(t)
-  const error = await failure(t, { url: redis.url.replace('redis:', 'rediss:') })
-  t.equal(error.code, 'MBS_ERR_REDIS_CONNECT')
-  t.match(error.message, /wants TLS|wrong version|not ready/, error.message)
-})
-
 test('Sentinels with a user and a password of their own', async (t) => {
   const passwords = { server: 'of-the-server', sentinelUser: 'watcher', sentinel: 'of-the-sentinel' }
   const { sentinels } = await startWatched(t, passwords)

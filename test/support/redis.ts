@@ -27,6 +27,15 @@ export async function freePort (): Promise<number> {
 /** What a client of a server has to show. */
 export type RedisAccess = Pick<RedisOptions, 'tls' | 'username' | 'password'>
 
+/** TLS of servers that nobody reaches otherwise: their own settings, and what those show who connect. */
+export interface ServerTls {
+  /** Without the dashes. */
+  readonly settings: Readonly<Record<string, string>>
+  readonly access: RedisAccess
+  /** Of redis-cli. */
+  readonly cli: readonly string[]
+}
+
 /** What those have to show who connect to a server that is watched, and to its Sentinels. */
 export interface WatchedPasswords {
   readonly server: string
@@ -149,12 +158,14 @@ export interface Watched {
   readonly servers: readonly RedisServer[]
   /** `host:port` of each Sentinel. */
   readonly sentinels: readonly string[]
+  /** The Sentinels themselves. */
+  readonly watchers: readonly RedisServer[]
   /** Asks a Sentinel who the primary is. */
   primary (): Promise<RedisServer>
 }
 
 /** A primary with a replica, and three Sentinels that promote the replica when the primary is gone for a second. */
-export async function startWatched (t: Test, passwords?: WatchedPasswords): Promise<Watched> {
+export async function startWatched (t: Test, passwords?: WatchedPasswords, tls?: ServerTls): Promise<Watched> {
   requireRedis()
   const root = t.testdir({})
   const ports = [await freePort(), await freePort()]
@@ -163,26 +174,31 @@ export async function startWatched (t: Test, passwords?: WatchedPasswords): Prom
     const settings = ['--appendonly', 'yes', '--repl-diskless-sync-delay', '0']
     if (at > 0) settings.push('--replicaof', '127.0.0.1', String(ports[0]))
     if (passwords !== undefined) settings.push('--requirepass', passwords.server, '--masterauth', passwords.server)
-    servers.push(await startIn(t, join(root, `server-${at}`), port, settings))
+    settings.push(...argsOf(tls, 'tls-replication'))
+    servers.push(await startIn(t, join(root, `server-${at}`), port, settings, tls?.access))
   }
-  const sentinels: string[] = []
+  const watchers: RedisServer[] = []
   for (let at = 0; at < 3; at++) {
     const port = await freePort()
     const directory = join(root, `sentinel-${at}`)
     mkdirSync(directory)
     const file = join(directory, 'sentinel.conf')
     writeFileSync(file, [
-      `port ${port}`, 'bind 127.0.0.1', `sentinel monitor mymaster 127.0.0.1 ${ports[0]} 2`,
+      ...(tls === undefined ? [`port ${port}`] : ['port 0', `tls-port ${port}`, 'tls-replication yes']),
+      ...Object.entries(tls?.settings ?? {}).map(([name, value]) => `${name} ${value}`),
+      'bind 127.0.0.1', `sentinel monitor mymaster 127.0.0.1 ${ports[0]} 2`,
       'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000',
       ...(passwords === undefined ? [] : sentinelSettings(passwords)), ''
     ].join('\n'))
-    const sentinel = new RedisServer(directory, port, [file, '--sentinel'])
+    const sentinel = new RedisServer(directory, port, [file, '--sentinel'], tls?.access)
     t.teardown(() => sentinel.kill())
     await sentinel.start()
-    sentinels.push(`127.0.0.1:${port}`)
+    watchers.push(sentinel)
   }
-  const asked = new Redis(Number(sentinels[0]!.split(':')[1]), '127.0.0.1', {
+  const sentinels = watchers.map(({ port }) => `127.0.0.1:${port}`)
+  const asked = new Redis(watchers[0]!.port, '127.0.0.1', {
     maxRetriesPerRequest: null,
+    ...tls?.access,
     ...(passwords !== undefined && { username: passwords.sentinelUser, password: passwords.sentinel })
   })
   asked.on('error', () => {})
@@ -195,7 +211,7 @@ export async function startWatched (t: Test, passwords?: WatchedPasswords): Prom
   for (let tries = 0; tries < 400; tries++) {
     const fields = await asked.call('SENTINEL', 'master', 'mymaster') as string[]
     const of = (name: string) => fields[fields.indexOf(name) + 1]
-    if (of('num-other-sentinels') === '2' && of('num-slaves') === '1') return { servers, sentinels, primary }
+    if (of('num-other-sentinels') === '2' && of('num-slaves') === '1') return { servers, sentinels, watchers, primary }
     await sleep(50)
   }
   throw new Error('the Sentinels did not find each other')
@@ -208,18 +224,24 @@ function sentinelSettings ({ server, sentinelUser, sentinel }: WatchedPasswords)
   ]
 }
 
+function argsOf (tls: ServerTls | undefined, among: string): string[] {
+  if (tls === undefined) return []
+  return Object.entries({ ...tls.settings, [among]: 'yes' }).flatMap(([name, value]) => [`--${name}`, value])
+}
+
 /** A Cluster of three primaries, and `replicas` for each. */
-export async function startCluster (t: Test, replicas = 0): Promise<readonly RedisServer[]> {
+export async function startCluster (t: Test, replicas = 0, tls?: ServerTls): Promise<readonly RedisServer[]> {
   requireRedis()
   const root = t.testdir({})
   const servers: RedisServer[] = []
   for (let at = 0; at < 3 * (replicas + 1); at++) {
     servers.push(await startIn(t, join(root, `node-${at}`), await freePort(), [
-      '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', '--appendonly', 'yes'
-    ]))
+      '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', '--appendonly', 'yes',
+      ...argsOf(tls, 'tls-cluster')
+    ], tls?.access))
   }
   const made = spawnSync('redis-cli', [
-    '--cluster', 'create', ...servers.map(({ port }) => `127.0.0.1:${port}`), '--cluster-replicas', String(replicas), '--cluster-yes'
+    ...tls?.cli ?? [], '--cluster', 'create', ...servers.map(({ port }) => `127.0.0.1:${port}`), '--cluster-replicas', String(replicas), '--cluster-yes'
   ], { encoding: 'utf8' })
   if (made.status !== 0) throw new Error(`redis-cli --cluster create: ${made.stdout}${made.stderr}`)
   const client = servers[0]!.client(t)

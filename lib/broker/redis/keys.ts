@@ -39,8 +39,11 @@ export class Keys {
   readonly channels: string
   readonly #prefix: string
 
-  /** @param prefix without braces */
-  constructor (prefix: string) {
+  /**
+   * @param prefix without braces
+   * @param database its number: keys are in it, channels are not
+   */
+  constructor (prefix: string, database = 0) {
     this.#prefix = prefix
     const group = `{${prefix}sessions}`
     this.index = `${group}:index`
@@ -50,7 +53,7 @@ export class Keys {
     const retained = `{${prefix}retained}`
     this.retained = { topics: `${retained}:topics`, messages: `${retained}:messages`, bytes: `${retained}:bytes` }
     this.pods = `{${prefix}wills}:pods`
-    this.channels = `${prefix}mqtt:`
+    this.channels = database === 0 ? `${prefix}mqtt:` : `${prefix}mqtt@${database}:`
   }
 
   session (clientId: string): SessionKeys {

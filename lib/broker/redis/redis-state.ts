@@ -106,7 +106,7 @@ export class RedisState {
     const { limits, telemetry, keyPrefix, timeoutMs } = options
     const { pod } = this
     const failed = this.#failed = (error) => { telemetry.sharedSessionsFailed(error) }
-    const keys = this.#keys = new Keys(keyPrefix)
+    const keys = this.#keys = new Keys(keyPrefix, options.link.database)
     const requests = this.#requests = new Requests(conn, timeoutMs)
     this.#clients = [conn, subscriber]
     this.identityLimit = new IdentityLimit(limits.connectionsPerIdentity)

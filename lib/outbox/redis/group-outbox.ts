@@ -150,7 +150,8 @@ export class GroupOutbox implements OutboxIntake {
     subscriber.on('messageBuffer', (_channel: Buffer, news: Buffer) => { this.#heard(String(news)) })
     // ioredis subscribes again by itself, and rejects where nobody can catch it when it may not any more.
     if (!subscriber.isCluster) (subscriber.options as { autoResubscribe?: boolean }).autoResubscribe = false
-    const subscribe = async (): Promise<void> => { await subscriber.subscribe(newsChannel(this.keyPrefix)) }
+    const news = newsChannel(this.keyPrefix, this.#options.link.database)
+    const subscribe = async (): Promise<void> => { await subscriber.subscribe(news) }
     await subscribe()
     subscriber.on('ready', () => { subscribe().catch((error: unknown) => { this.failed(error) }) })
   }
@@ -283,13 +284,13 @@ export class GroupOutbox implements OutboxIntake {
   }
 
   async #send (partition: number, batch: number, appends: readonly Append[]): Promise<Stored> {
-    const { keyPrefix, timeoutMs, maxBytes, receiptLimit, partitions } = this.#options
+    const { link, keyPrefix, timeoutMs, maxBytes, receiptLimit, partitions } = this.#options
     const { floor = () => sequenceFloor(Date.now()) } = this.#options
     const state = this.stateOf(partition)
     const others = this.#bytes - state.bytes
     const args: RedisValue[] = [
       Date.now() + state.clockAheadMs + timeoutMs, floor(), maxBytes - others, Math.ceil(receiptLimit / partitions),
-      newsChannel(keyPrefix), partition, `${this.member}:${batch}`
+      newsChannel(keyPrefix, link.database), partition, `${this.member}:${batch}`
     ]
     for (const { record, receipt, letter } of appends) {
       if (receipt === undefined) args.push(record, '', '', '', '')

@@ -51,9 +51,9 @@ export function memberKeys (prefix: string): { readonly members: string, readonl
   return { members: `${prefix}{group}:members`, facts: `${prefix}{group}:facts` }
 }
 
-/** The channel on which is said which partition has something new. */
-export function newsChannel (prefix: string): string {
-  return `${prefix}news`
+/** The channel on which is said which partition has something new; channels are those of all databases. */
+export function newsChannel (prefix: string, database: number): string {
+  return database === 0 ? `${prefix}news` : `${prefix}news@${database}`
 }
 
 /** Whose events these are. */

@@ -39,6 +39,9 @@ test('what belongs together is given together', async (t) => {
   t.same(mistakes({ outbox, redis: { ...redis, tls: {} } }), ['redis.tls'])
   t.same(mistakes({ outbox, redis: { url: 'rediss://a', tls: { cert: 'c' } } }), ['redis.tls.key'])
   t.same(mistakes({ outbox, redis: { ...redis, username: 'u' } }), ['redis.passwordFile'])
+  const sentinel = { master: 'm', nodes: ['a:1'], username: 'u' }
+  t.same(mistakes({ outbox, redis: { sentinel } }), ['redis.sentinel.passwordFile'])
+  t.same(mistakes({ outbox, redis: { sentinel: { ...sentinel, passwordFile: 'f' } } }), [])
   t.same(mistakes({ outbox, redis: { ...redis, timeout: 'PT50S' } }), ['redis.timeout'])
 })
 
