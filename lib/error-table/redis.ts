@@ -14,7 +14,7 @@ export const redisErrors = {
   },
   MBS_ERR_REDIS_DATABASE: {
     message: 'Redis at {address} does not give this program its database: {reason}.',
-    help: 'Correct the number behind the host in redis.url: Redis has the databases 0 to 15 (its setting `databases`), a node of a Cluster only 0. Or let the user run SELECT.',
+    help: 'Correct the number behind the host in redis.url: Redis has the databases 0 to 15 (its setting `databases`), a node of a Cluster only 0.',
     exitCode: EXIT_CONFIG
   },
   MBS_ERR_REDIS_VERSION: {

@@ -114,10 +114,10 @@ export class RedisLink {
     if (isMbsError(error)) return error
     const reason = reasonOf(NO_REASON.test(reasonOf(error)) ? this.#last ?? new Error('it is not connected') : error)
     const details = { address: this.address, reason }
+    // Who is not let in does not get a database either.
+    if (DENIED.test(reason)) return createError('MBS_ERR_REDIS_AUTH', details, error)
     if (isOfDatabase(error)) return createError('MBS_ERR_REDIS_DATABASE', details, error)
-    return DENIED.test(reason)
-      ? createError('MBS_ERR_REDIS_AUTH', details, error)
-      : createError('MBS_ERR_REDIS_CONNECT', details, error)
+    return createError('MBS_ERR_REDIS_CONNECT', details, error)
   }
 
   /** Ends all connections. */
@@ -234,7 +234,7 @@ function retryMs (times: number): number {
   return Math.min(FIRST_RETRY_MS * 2 ** Math.min(times, 16), RETRY_MAX_MS)
 }
 
-/** SELECT failed: the server has not got that many databases, or does not let this user have one. */
+/** SELECT failed: the server has not got that many databases, or does not let this user in. */
 function isOfDatabase (error: unknown): boolean {
   return (error as { readonly command?: { readonly name?: string } } | undefined)?.command?.name === 'select'
 }

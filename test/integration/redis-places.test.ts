@@ -113,6 +113,32 @@ test('a file that holds no certificate or key is told at once, and not taken for
   t.equal(error.code, 'MBS_ERR_REDIS_FILE', error.message)
 })
 
+test('a program that cannot trust Redis ends with the reason, and check names a file that is not there', async (t) => {
+  const certs = certificatesFor(t)
+  const { settings, access } = serverTls(certs)
+  const redis = await startRedis(t, Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]), access)
+  const configFor = (name: string, ca: string, stores: object): string => certs.write(name, stringify({
+    ...stores,
+    dataDir: certs.file('.'),
+    redis: { url: `rediss://127.0.0.1:${redis.port}`, tls: { ...clientTls(certs), ca } },
+    listeners: [{ protocol: 'mqtt', host: '127.0.0.1', port: 0 }],
+    http: { host: '127.0.0.1', port: 0 }
+  }))
+  const stores = [{ outbox: { store: 'redis' } }, { broker: { sessions: 'redis' }, dataDir: certs.file('sessions') }]
+  await Promise.all(stores.map(async (store, at) => {
+    const program = spawnProgram(t, ['run', '--config', configFor(`run-${at}.yaml`, certs.file('other-ca.crt'), store)])
+    t.equal((await program.exited).code, 1)
+    t.match(program.stderr, /MBS_ERR_REDIS_CONNECT/)
+    t.match(program.stderr, /certificate/)
+  }))
+  const good = spawnProgram(t, ['check', '--config', configFor('good.yaml', certs.file('ca.crt'), stores[0]!)])
+  t.equal((await good.exited).code, 0, good.stderr)
+  const bad = spawnProgram(t, ['check', '--config', configFor('bad.yaml', certs.file('none.crt'), stores[0]!)])
+  t.equal((await bad.exited).code, 78)
+  t.match(bad.stderr, /redis\.tls\.ca/)
+  t.match(bad.stderr, /MBS_ERR_REDIS_FILE/)
+})
+
 test('a Sentinel that is connected and says nothing is passed over', async (t) => {
   const { sentinels, watchers } = await startWatched(t)
   watchers[0]!.pause()
