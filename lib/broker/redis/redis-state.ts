@@ -87,7 +87,7 @@ export class RedisState {
   #tasks: Tasks | undefined
   #wills: RedisWills | undefined
 
-  /** @throws MBS_ERR_REDIS_CONNECT, MBS_ERR_REDIS_AUTH, MBS_ERR_REDIS_FILE, MBS_ERR_SESSIONS_REDIS */
+  /** @throws MBS_ERR_REDIS_*, MBS_ERR_SESSIONS_REDIS */
   static async open (options: RedisStateOptions): Promise<RedisState> {
     const clients: RedisClient[] = []
     try {
