@@ -95,7 +95,7 @@ export class RedisLink {
     client.on('error', (error: Error) => {
       this.#last = last = this.#reasonOf(error)
       // It would go on in database 0, among the keys of others.
-      if (isOfDatabase(last)) client.disconnect(true)
+      if (isOfSelect(last)) client.disconnect(true)
       if (!this.#closed) this.#options.onError(this.toError(last))
     })
     try {
@@ -234,9 +234,14 @@ function retryMs (times: number): number {
   return Math.min(FIRST_RETRY_MS * 2 ** Math.min(times, 16), RETRY_MAX_MS)
 }
 
-/** SELECT failed: the server has not got that many databases, or does not let this user in. */
-function isOfDatabase (error: unknown): boolean {
+/** SELECT failed, and ioredis goes on without. */
+function isOfSelect (error: unknown): boolean {
   return (error as { readonly command?: { readonly name?: string } } | undefined)?.command?.name === 'select'
+}
+
+/** The server has not got that many databases, or has only one. */
+function isOfDatabase (error: unknown): boolean {
+  return isOfSelect(error) && reasonOf(error).startsWith('ERR ')
 }
 
 /** The configuration has seen to it that it is an address. */
