@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { Members } from '../../lib/outbox/redis/members.ts'
@@ -96,6 +97,36 @@ test('a retransmission is not stored again, whichever program gets it', async (t
   const reused = await other.log.append(eventOf(9), { ...receipt, digest: 1, eventId: 'event-9', again: true })
   t.ok(reused > first, 'another message under the same packet identifier is stored')
   t.same((await readAll(one.log)).ids, ['event-7', 'event-9'])
+})
+
+test('a publish that its retransmission has overtaken, at a program that had Redis again sooner, is that one', async (t) => {
+  const server = await startRedis(t)
+  const admin = server.client(t)
+  await admin.call('ACL', 'SETUSER', 'slow', 'on', '>secret', '~*', '&*', '+@all')
+  const passwordFile = join(t.testdir({ password: 'secret' }), 'password')
+  const settings = { url: server.url, username: 'slow', passwordFile, timeout: 5000 }
+  const one = await opened(t, server, { keyPrefix: 'overtaken:', settings })
+  const other = await opened(t, server, { keyPrefix: 'overtaken:' })
+  const receipt = receiptOf(7)
+  for (const [round, isRestarted] of [[0, false], [10, true]] as const) {
+    const append = async (number: number, log: OnlyLog, again: boolean, digest = 7): Promise<number> => {
+      const eventId = `event-${round + number}`
+      return await log.append(eventOf(round + number), { ...receipt, messageId: round + 1, digest, eventId, again })
+    }
+    await admin.call('ACL', 'SETUSER', 'slow', '-eval', '-evalsha')
+    const slow = append(1, one.log, false)
+    const different = append(2, one.log, false, 8)
+    await until(() => one.log.stats().status === 'failed')
+    const again = await append(3, other.log, true)
+    if (isRestarted) await admin.hset(other.group.keysOf(0).meta, 'run', 'of another process')
+    await admin.call('ACL', 'SETUSER', 'slow', '+eval', '+evalsha')
+    if (isRestarted) t.ok(await slow > again, 'times of another process of Redis are not compared')
+    else t.equal(await slow, again)
+    t.ok(await different > again, 'another message')
+    await append(4, other.log, true)
+    t.ok(await append(5, one.log, false) > again, 'what comes afterwards and does not say that it comes again is a new one')
+  }
+  t.same((await readAll(one.log)).ids, [3, 2, 4, 5, 13, 11, 12, 14, 15].map((number) => `event-${number}`))
 })
 
 test('receipts are bounded', async (t) => {

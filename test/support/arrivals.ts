@@ -65,8 +65,11 @@ export function checkArrivals (t: Test, publishers: readonly CrashPublisher[], s
   }
 
   t.strictSame(clashes, [], 'a (source, id) stands for one message')
-  t.strictSame([...idsOf].filter(([, ids]) => ids.size > 1).map(([body, ids]) => [body, ...ids]), [],
-    'a message has one (source, id), however often it arrives')
+  const twice = [...idsOf].filter(([, ids]) => ids.size > 1).map(([body, ids]) => [body, ...ids])
+  if (!t.strictSame(twice, [], 'a message has one (source, id), however often it arrives')) {
+    const { client } = JSON.parse(twice[0]?.[0] ?? '') as { client: string }
+    for (const line of publishers.find(({ id }) => id === client)?.history ?? []) t.comment(`${client} ${line}`)
+  }
   const lost: Record<string, number[]> = {}
   const disordered: Record<string, number[]> = {}
   for (const { id, acknowledged, used } of publishers) {

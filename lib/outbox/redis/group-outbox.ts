@@ -292,10 +292,10 @@ export class GroupOutbox implements OutboxIntake {
       Date.now() + state.clockAheadMs + timeoutMs, floor(), maxBytes - others, Math.ceil(receiptLimit / partitions),
       newsChannel(keyPrefix, link.database), partition, `${this.member}:${batch}`
     ]
-    for (const { record, receipt, letter } of appends) {
+    for (const { record, receipt, letter, arrivedAt } of appends) {
       if (receipt === undefined) args.push(record, '', '', '', '')
       else args.push(record, ...receiptArgs(receipt))
-      args.push(letter ?? '')
+      args.push(letter ?? '', Math.floor(performance.now() - arrivedAt))
     }
     const answer = await appendScript.run(this.client, this.scriptKeys(partition), args)
     const status = String(answer[0])

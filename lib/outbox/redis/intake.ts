@@ -56,6 +56,8 @@ export class Append {
   readonly letter: Buffer | undefined
   readonly receipt: Receipt | undefined
   readonly bound: number
+  /** By the monotonic clock, in milliseconds. */
+  readonly arrivedAt = performance.now()
   readonly ticket: number
   readonly resolve: (place: number) => void
   readonly reject: (error: MbsError) => void

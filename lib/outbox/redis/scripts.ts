@@ -45,7 +45,8 @@ local function text (number) return string.format('%.0f', number) end
  */
 export const appendScript = new Script<Array<Buffer | number>>(`${STATE}
 local time = redis.call('TIME')
-if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[1]) then return {'late'} end
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now > tonumber(ARGV[1]) then return {'late'} end
 local limit, batch = tonumber(ARGV[3]), ARGV[7]
 local last, offset, trimmed, letterBytes = state()
 local results, status, passed = {}, 'done', -1
@@ -59,18 +60,20 @@ else
     passed = last
     local floor = tonumber(ARGV[2]) - 1
     if last > 0 then last = math.max(last + ${RUN_GAP}, floor) else last = floor end
-    redis.call('HSET', KEYS[1], 'run', run, 'last', text(last))
+    redis.call('HSET', KEYS[1], 'run', run, 'last', text(last), 'since', text(last))
     if passed == 0 then redis.call('HSET', KEYS[1], 'first', text(last + 1)) end
   end
   local first = last + 1
-  for at = 8, #ARGV, 6 do
-    local record, field, digest, id, again, letter = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local since = tonumber(redis.call('HGET', KEYS[1], 'since') or '0')
+  for at = 8, #ARGV, 7 do
+    local record, field, digest, id, again, letter, age = unpack(ARGV, at, at + 6)
     local known
     if field ~= '' then
       local receipt = redis.call('HGET', KEYS[3], field)
       if receipt then
-        local sequence, oldDigest, oldId = string.match(receipt, '^(%d+) (%d+) (.*)$')
-        if oldId == id or (again == '1' and oldDigest == digest) then known = tonumber(sequence) end
+        local sequence, oldDigest, storedAt, oldId = string.match(receipt, '^(%d+) (%d+) (%d+) (.*)$')
+        local isOvertaken = tonumber(sequence) > since and now - age < tonumber(storedAt)
+        if oldId == id or (oldDigest == digest and (again == '1' or isOvertaken)) then known = tonumber(sequence) end
       end
     end
     if known then
@@ -93,7 +96,8 @@ else
         letterBytes = letterBytes + #letter
       end
       if field ~= '' then
-        redis.call('HSET', KEYS[3], field, sequence .. ' ' .. digest .. ' ' .. id)
+        local storedAt = again == '1' and text(now) or '0'
+        redis.call('HSET', KEYS[3], field, table.concat({sequence, digest, storedAt, id}, ' '))
         redis.call('LPUSH', KEYS[4], sequence .. ' ' .. field)
       end
       results[#results + 1] = last
