@@ -25,8 +25,9 @@ import type { RedisSession } from './session.ts'
 
 /** What keeping a message costs beside its topic and payload, in bytes. */
 const OVERHEAD_BYTES = 300
-/** Messages that are read at a time. */
+/** Messages that are read, or on their way to Redis and the client, at a time. */
 const AT_ONCE = 32
+const BYTES_AT_ONCE = 64 * 1024
 
 export interface RedisQueuesOptions {
   /** This program, in the names of messages. */
@@ -256,13 +257,22 @@ export class RedisQueues {
       return
     }
     session.isDraining = true
+    // As what comes live they go out in the order in which they are handed over, some without waiting for each other.
+    let sending: Array<Promise<void>> = []
+    let bytes = 0
     try {
       for await (const packet of this.#waiting(session)) {
         if (session.client.closed) return
         if (packet.messageId !== undefined) continue
         this.#caughtUp.add(packet)
-        await new Promise<void>((resolve) => { session.client.deliverQoS(packet, resolve) })
+        sending.push(new Promise((resolve) => { session.client.deliverQoS(packet, resolve) }))
+        bytes += packet.payload?.length ?? 0
+        if (sending.length < AT_ONCE && bytes < BYTES_AT_ONCE) continue
+        await Promise.all(sending)
+        sending = []
+        bytes = 0
       }
+      await Promise.all(sending)
     } catch (error) {
       session.client.conn.destroy(toSessionsError(error))
       return
