@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test, type Test } from 'tap'
+import root, { test, type Test } from 'tap'
 import { stringify } from 'yaml'
 import { RedisLink, type RedisSettings } from '../../lib/redis/link.ts'
 import { createCertificates, type Certificates } from '../support/certs.ts'
@@ -65,7 +65,11 @@ async function shares (t: Test, place: Partial<RedisSettings>): Promise<void> {
   t.equal((await back.next('publish')).payload.toString(), 'live')
 }
 
-test('Sentinels and what they watch, all of it with TLS and client certificates', async (t) => {
+/** Much of it waits for servers, and for what is given up after 15 seconds. */
+const BESIDE = { buffered: true } as const
+root.jobs = 4
+
+test('Sentinels and what they watch, all of it with TLS and client certificates', BESIDE, async (t) => {
   const certs = certificatesFor(t)
   const { sentinels } = await startWatched(t, undefined, serverTls(certs))
   const sentinel = { master: 'mymaster', nodes: sentinels }
@@ -75,7 +79,7 @@ test('Sentinels and what they watch, all of it with TLS and client certificates'
   t.match(stranger.message, /certificate/)
 })
 
-test('a Cluster with TLS and client certificates', async (t) => {
+test('a Cluster with TLS and client certificates', BESIDE, async (t) => {
   const certs = certificatesFor(t)
   const nodes = (await startCluster(t, 0, serverTls(certs))).map(({ port }) => `127.0.0.1:${port}`)
   await shares(t, { cluster: { nodes }, tls: clientTls(certs) })
@@ -87,7 +91,7 @@ test('a Cluster with TLS and client certificates', async (t) => {
   t.match(plain.message, /wants TLS/)
 })
 
-test('a server, Sentinels and a Cluster without TLS are told where TLS is wanted', async (t) => {
+test('a server, Sentinels and a Cluster without TLS are told where TLS is wanted', BESIDE, async (t) => {
   const redis = await startRedis(t)
   const nodes = [`127.0.0.1:${redis.port}`]
   const places: ReadonlyArray<Partial<RedisSettings>> = [
@@ -100,7 +104,7 @@ test('a server, Sentinels and a Cluster without TLS are told where TLS is wanted
   }
 })
 
-test('a file that holds no certificate or key is told at once, and not taken for none', async (t) => {
+test('a file that holds no certificate or key is told at once, and not taken for none', BESIDE, async (t) => {
   const certs = certificatesFor(t)
   const text = certs.write('text', 'hello')
   const url = 'rediss://127.0.0.1:1'
@@ -113,7 +117,7 @@ test('a file that holds no certificate or key is told at once, and not taken for
   t.equal(error.code, 'MBS_ERR_REDIS_FILE', error.message)
 })
 
-test('a program that cannot trust Redis ends with the reason, and check names a file that is not there', async (t) => {
+test('a program that cannot trust Redis ends with the reason, and check names a file that is not there', BESIDE, async (t) => {
   const certs = certificatesFor(t)
   const { settings, access } = serverTls(certs)
   const redis = await startRedis(t, Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]), access)
@@ -139,7 +143,7 @@ test('a program that cannot trust Redis ends with the reason, and check names a 
   t.match(bad.stderr, /MBS_ERR_REDIS_FILE/)
 })
 
-test('a Sentinel that is connected and says nothing is passed over', async (t) => {
+test('a Sentinel that is connected and says nothing is passed over', BESIDE, async (t) => {
   const { sentinels, watchers } = await startWatched(t)
   watchers[0]!.pause()
   t.teardown(() => { watchers[0]!.resume() })
@@ -153,7 +157,7 @@ test('a Sentinel that is connected and says nothing is passed over', async (t) =
   t.match(nobody.message, /ECONNREFUSED/, nobody.message)
 })
 
-test('a database that the server has not got is refused, and no other one taken for it', async (t) => {
+test('a database that the server has not got is refused, and no other one taken for it', BESIDE, async (t) => {
   const redis = await startRedis(t)
   const client = redis.client(t)
   const url = `${redis.url}/99`
@@ -197,7 +201,7 @@ test('a database that the server has not got is refused, and no other one taken 
   t.strictSame(await seen.keys('*'), [], 'nothing is written to another one meanwhile')
 })
 
-test('groups in two databases with one prefix do not hear each other', async (t) => {
+test('groups in two databases with one prefix do not hear each other', BESIDE, async (t) => {
   const redis = await startRedis(t)
   const first = await startPod(t, { url: redis.url }, 'one:')
   const [second, also] = [await startPod(t, { url: `${redis.url}/2` }, 'one:'), await startPod(t, { url: `${redis.url}/2` }, 'one:')]
