@@ -14,7 +14,7 @@ export type ForwardPacket = Parameters<Aedes['authorizeForward']>[1]
 export interface AedesClient extends Omit<Client, 'conn' | 'clean' | 'connecting'> {
   readonly conn: Connection
   /** By topic filter. */
-  readonly subscriptions: Readonly<Record<string, { readonly qos: QoS }>>
+  subscriptions: Record<string, { qos: number }>
   /** The session ends with its connection. */
   clean: boolean
   /** From CONNECT to the session; while neither this nor `connected` holds, nothing is written to it. */

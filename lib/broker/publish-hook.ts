@@ -101,6 +101,10 @@ export class PublishHook {
   readonly authorize: AedesHooks['authorizePublish'] = (client, packet, callback) => {
     let problem: MbsError
     try {
+      if (client?.connackSent === false && packet.cmd === undefined) {
+        this.#answer(callback, NOT_LET_IN)
+        return
+      }
       if (client === null || packet.cmd === undefined) {
         const clientId = client?.id ?? (packet as { clientId?: string }).clientId ?? ''
         const identity: Identity = client === null ? { clientId, method: 'anonymous' } : this.#options.identities.of(client)
@@ -322,6 +326,8 @@ export class PublishHook {
   }
 }
 
+/** The will of a connection that had no CONNACK: there was no session that it could be of [MQTT-3.1.2-8]. */
+const NOT_LET_IN = createError('MBS_ERR_BROKER_PROTOCOL', { reason: 'the will of a connection that was not let in' })
 const STORED: PublishOutcome = Object.freeze({ kind: 'stored' })
 const NOTHING = Buffer.alloc(0)
 /** An answer that was given to Aedes is on the socket after so many turns. */

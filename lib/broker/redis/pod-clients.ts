@@ -31,6 +31,9 @@ export interface PodClientsOptions {
 /** In the place of the numbers of brokers that Aedes compares: every message is a new one. */
 const NO_DUPLICATES: Record<string, number> = new Proxy({}, { get: () => 0, set: () => true })
 
+/** Above every QoS, and equal to none. */
+const NO_QOS = 3
+
 export class PodClients {
   readonly #options: PodClientsOptions
   readonly #latest = new Map<string, { readonly client: AedesClient, readonly serial: number }>()
@@ -135,6 +138,7 @@ export class PodClients {
 
   #prepare (client: AedesClient): void {
     client.duplicates = NO_DUPLICATES
+    if (!client.clean) client.subscriptions = neverDowngrading(client.subscriptions)
     const deliver0 = client.deliver0
     client.deliver0 = (packet, callback) => {
       this.#isAtMostOnce = true
@@ -145,4 +149,19 @@ export class PodClients {
       }
     }
   }
+}
+
+/**
+ * Aedes sends what comes for a filter at QoS 1 or 2 at the QoS of the filter that is the topic itself, if there is one.
+ * Where that is 0 nobody would acknowledge the message, which is in the queue for the other filter: the higher QoS is
+ * the one that counts [MQTT-3.3.5-1]. What that filter itself brings goes out at QoS 0 whatever stands here.
+ */
+function neverDowngrading (subscriptions: AedesClient['subscriptions']): AedesClient['subscriptions'] {
+  return new Proxy(subscriptions, {
+    set (all, filter: string, subscription: { qos: number }) {
+      if (subscription.qos === 0) subscription.qos = NO_QOS
+      all[filter] = subscription
+      return true
+    }
+  })
 }

@@ -170,16 +170,18 @@ export class RedisQueues {
   /**
    * A message is about to be handed to a connection, or not: false where it has it already, or will get it with what
    * waits, in its turn.
-   * @param atMostOnce the subscription is at QoS 0, and nothing is in the queue for it
+   * @param atMostOnce the subscription is at QoS 0
    */
   mayHand (client: AedesClient, packet: OutgoingPacket, atMostOnce: boolean): boolean {
     const session = this.#options.sessions.of(client)
-    if (session === undefined || atMostOnce || packet.brokerId == null) return true
+    if (session === undefined || packet.brokerId == null) return true
+    const serial = this.#serials.get(packet.payload as Buffer)?.get(client.id)
+    // What is in the queue comes from there, at the higher QoS [MQTT-3.3.5-1].
+    if (atMostOnce) return serial === undefined
     if (packet.messageId !== undefined || this.#caughtUp.has(packet)) return true
     const name = nameOf(packet)
     if (session.isDraining) session.hasMissed = true
     else if (!session.has(name)) {
-      const serial = this.#serials.get(packet.payload as Buffer)?.get(client.id)
       if (serial === undefined || serial === session.handedTo + 1) {
         session.handed.add(name)
         session.handedTo = serial ?? session.handedTo

@@ -62,7 +62,10 @@ export const takeSession = new Script<Taken | readonly [typeof LOST]>(`
   local received = {}
   if #noted > 0 then
     ${RUN}
-    for at = 1, #noted, 2 do if noted[at + 1] == run then received[#received + 1] = noted[at] end end
+    for at = 1, #noted, 2 do
+      if noted[at + 1] == run then received[#received + 1] = noted[at]
+      else redis.call('HDEL', KEYS[6], noted[at]) end
+    end
   end
   return {found, received, redis.call('HGETALL', KEYS[5])}`)
 

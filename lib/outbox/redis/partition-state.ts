@@ -8,6 +8,12 @@ import { OVERHEAD_BYTES } from './scripts.ts'
 /** How many numbers make a state in the answer of a script. */
 export const STATE_LENGTH = 8
 
+/**
+ * Answers to what was asked at the same time are not always handled in the order in which they came. One that is older
+ * than the last one by no more than this, by the clock of the server, is one of those; more, and it is another server.
+ */
+const OVERTAKEN_MS = 5000
+
 export class PartitionState {
   /** The newest sequence; 0 where there has been none. */
   last = 0
@@ -21,6 +27,8 @@ export class PartitionState {
   replicated = 0
   /** The newest sequence in the state that came last; news of others may be ahead of it. */
   #told = 0
+  /** When that state was made, in milliseconds since the epoch by the clock of the server. */
+  #toldAtMs = 0
   /** How far the clock of the server is ahead of ours, in milliseconds. */
   clockAheadMs = 0
   /** Those who wait for an event that is not there yet. */
@@ -39,8 +47,11 @@ export class PartitionState {
   /** Takes over a state out of an answer. @returns how many sequences there were before that are gone */
   update (numbers: readonly number[]): number {
     const [last = 0, offset = 0, trimmed = 0, letterBytes = 0, letters = 0, events = 0, nowMs = 0, first = 0] = numbers
+    const olderMs = this.#toldAtMs - nowMs
+    if ((olderMs > 0 || (olderMs === 0 && last < this.#told)) && olderMs <= OVERTAKEN_MS) return 0
     const gone = Math.max(0, this.#told - last)
     this.#told = last
+    this.#toldAtMs = nowMs
     this.bytes = offset - trimmed + letterBytes
     this.letters = letters
     this.events = events
