@@ -11,9 +11,12 @@ export type PublishPacket = Parameters<Aedes['authorizePublish']>[1]
 export type ConnectPacket = Parameters<Aedes['preConnect']>[1]
 export type ForwardPacket = Parameters<Aedes['authorizeForward']>[1]
 
+/** QoS 0 of a subscription, where Aedes must not take it for the QoS of other ones: above every QoS, equal to none. */
+export const NO_QOS = 3
+
 export interface AedesClient extends Omit<Client, 'conn' | 'clean' | 'connecting'> {
   readonly conn: Connection
-  /** By topic filter. */
+  /** By topic filter; `qos` may be `NO_QOS` in the place of 0. */
   subscriptions: Record<string, { qos: number }>
   /** The session ends with its connection. */
   clean: boolean

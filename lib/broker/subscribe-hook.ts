@@ -6,7 +6,7 @@
 import { createError, type MbsError } from '../errors.ts'
 import type { QoS } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { AedesClient, AedesHooks, OutgoingPacket, SubscriptionStore } from './aedes-types.ts'
+import { NO_QOS, type AedesClient, type AedesHooks, type OutgoingPacket, type SubscriptionStore } from './aedes-types.ts'
 import type { BrokerLimits, Permissions } from './contract.ts'
 import { fieldsOf, type Identities } from './identities.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -72,7 +72,7 @@ export class SubscribeHook {
    */
   #hasRoom (client: AedesClient, qos: QoS): boolean {
     if (!client.conn.full) return true
-    if (qos === 0 || Object.values(client.subscriptions).every((subscription) => subscription.qos === 0)) {
+    if (qos === 0 || Object.values(client.subscriptions).every(({ qos }) => qos === 0 || qos === NO_QOS)) {
       this.#options.telemetry.deliveryDropped()
       return false
     }

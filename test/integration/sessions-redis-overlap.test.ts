@@ -55,6 +55,25 @@ test('a filter that was subscribed at QoS 0 can be subscribed at a higher one', 
   }
 })
 
+test('a session with filters at QoS 0 alone goes without what it does not read, and is not closed', async (t) => {
+  const redis = await startRedis(t)
+  const [a, b] = await startPods(t, redis, 2, { gate: { unreadBytes: 64 * 1024 } })
+  const device = await RawMqtt.open(a.port, { clientId: 'device', clean: false })
+  device.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'x', qos: 0 }, { topic: 'y/#', qos: 0 }] })
+  await device.next('suback')
+  device.socket.pause()
+  const sender = await RawMqtt.open(b.port, { clientId: 'sender' })
+  const payload = Buffer.alloc(100_000)
+  for (let messageId = 1; messageId <= 100; messageId++) {
+    sender.publish({ topic: 'x', payload, qos: 1, messageId })
+    await sender.next('puback')
+  }
+  device.socket.resume()
+  device.send({ cmd: 'pingreq' })
+  await device.next('pingresp')
+  t.ok(device.received.length < 100, `${device.received.length} of 100 came`)
+})
+
 test('identifiers that were noted by a Redis before leave nothing behind', async (t) => {
   const redis = await startRedis(t, ['--appendonly', 'yes', '--appendfsync', 'always'])
   const [a] = await startPods(t, redis, 2, { keyPrefix: PREFIX })

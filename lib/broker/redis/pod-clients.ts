@@ -8,7 +8,7 @@
  */
 import type { MbsError } from '../../errors.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
-import type { AedesClient, AedesHooks, OutgoingPacket } from '../aedes-types.ts'
+import { NO_QOS, type AedesClient, type AedesHooks, type OutgoingPacket } from '../aedes-types.ts'
 import { fieldsOf, type Identities } from '../identities.ts'
 import type { IdentityLimit } from '../identity-limit.ts'
 import type { OpenSessions } from '../open-sessions.ts'
@@ -30,9 +30,6 @@ export interface PodClientsOptions {
 
 /** In the place of the numbers of brokers that Aedes compares: every message is a new one. */
 const NO_DUPLICATES: Record<string, number> = new Proxy({}, { get: () => 0, set: () => true })
-
-/** Above every QoS, and equal to none. */
-const NO_QOS = 3
 
 export class PodClients {
   readonly #options: PodClientsOptions
