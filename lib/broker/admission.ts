@@ -4,7 +4,7 @@
  * so that what the device publishes is not lost for it. Whoever is let in takes over the session that is open.
  */
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { AedesHooks } from './aedes-types.ts'
+import type { AedesClient, AedesHooks } from './aedes-types.ts'
 import { fieldsOf, type Identities } from './identities.ts'
 import type { IdentityLimit } from './identity-limit.ts'
 import type { OpenSessions } from './open-sessions.ts'
@@ -40,5 +40,20 @@ export function createAdmission (options: AdmissionOptions): AedesHooks['authent
     }
     openSessions.take(client)
     callback(null, true)
+  }
+}
+
+/**
+ * Aedes takes a session without subscriptions for none. Who is told so begins anew, with packet identifiers that are
+ * taken for those of before: what is published with one would be acknowledged and dropped [MQTT-3.2.2-2].
+ */
+export function tellingOfSession (
+  admission: AedesHooks['authenticate'], isPresent: (client: AedesClient) => boolean
+): AedesHooks['authenticate'] {
+  return (client, username, password, callback) => {
+    admission(client, username, password, (error, success) => {
+      if (success && isPresent(client)) client.conn.announceSession()
+      callback(error, success)
+    })
   }
 }

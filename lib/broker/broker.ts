@@ -10,7 +10,7 @@ import { Aedes, type Client } from 'aedes'
 import { reasonOf } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { internalsOf, toAedesOptions, type AedesClient } from './aedes-types.ts'
-import { createAdmission } from './admission.ts'
+import { createAdmission, tellingOfSession } from './admission.ts'
 import { BrokerState, type BrokerStats } from './broker-state.ts'
 import { createConnectHook } from './connect-hook.ts'
 import type {
@@ -87,6 +87,7 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   const shared = kept instanceof BrokerState ? undefined : kept
   await own?.open()
   const { subscriptions, unreleased } = kept
+  const hasUnreleased = (client: AedesClient): boolean => !client.clean && !unreleased.isEmpty(client.id)
   const openSessions = new OpenSessions()
   const identities = new Identities()
   const hook = new PublishHook({
@@ -130,11 +131,11 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
       accepted: watch?.accepted,
       telemetry
     }),
-    authenticate: kept instanceof BrokerState
+    authenticate: tellingOfSession(kept instanceof BrokerState
       ? createAdmission({
         identities, identityLimit: kept.identityLimit, openSessions, sessions: kept.sessions, telemetry
       })
-      : kept.clients.admission(identities, openSessions),
+      : kept.clients.admission(identities, openSessions), hasUnreleased),
     authorizeSubscribe: subscribeHook.authorize,
     authorizeForward: shared?.clients.forward(subscribeHook.forward) ?? subscribeHook.forward,
     published: (_packet, client, callback) => {
@@ -150,7 +151,8 @@ export async function createBroker (options: BrokerOptions): Promise<Broker> {
   internals.on('error', (error) => { telemetry.unexpected(error, 'the broker') })
   aedes.on('connackSent', (packet, client) => {
     if (packet.returnCode !== 0) return
-    watch?.connected(client as unknown as AedesClient, packet.sessionPresent)
+    const its = client as unknown as AedesClient
+    watch?.connected(its, packet.sessionPresent || hasUnreleased(its))
     gateOf(client).sessionAccepted()
   })
   aedes.on('client', (client) => {

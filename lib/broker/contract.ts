@@ -25,6 +25,8 @@ export interface Connection extends Duplex {
   setKeepAlive (seconds: number): void
   /** The session is established. */
   sessionAccepted (): void
+  /** Says in the CONNACK that there is a session, whatever Aedes says. */
+  announceSession (): void
   /** Sends a CONNACK that refuses; it arrives although the connection is destroyed next. */
   refuse (connack: Buffer): void
   /** One publish of this connection has come out of the parser: it is held until it is said to be stored. */

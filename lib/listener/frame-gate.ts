@@ -355,6 +355,10 @@ export class FrameGate extends Duplex {
     await this.#outbound.room()
   }
 
+  announceSession (): void {
+    this.#outbound.announceSession()
+  }
+
   override _write (chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
     this.#outbound.write([chunk])
     callback()

@@ -17,6 +17,9 @@ const PIECE_BYTES = 32 * 1024
 const SMALL_BYTES = 4 * 1024
 /** Whoever sends much in a row goes on when no more than this waits. */
 const ROOM_BYTES = 64 * 1024
+/** Where the flags of a CONNACK stand, and the only one that there is [MQTT-3.2.2.2]. */
+const CONNACK_FLAGS_AT = 2
+const SESSION_PRESENT = 1
 /** PINGRESPs owed to a device that does not read; more are not remembered. */
 const MAX_PONGS = 64
 
@@ -40,6 +43,8 @@ export class Outbound {
   #piece: Buffer | undefined
   #pieceBytes = 0
   #bytes = 0
+  /** How many bytes from now the flags of a CONNACK come that is to say that there is a session; below 0: none. */
+  #flagsAt = -1
   #wasFull = false
   /** The socket has enough. */
   #draining = false
@@ -57,8 +62,14 @@ export class Outbound {
     return this.#bytes >= this.#options.maxBytes
   }
 
+  /** Says in the CONNACK, which goes out next, that there is a session [MQTT-3.2.2-2]. */
+  announceSession (): void {
+    this.#flagsAt = CONNACK_FLAGS_AT
+  }
+
   /** Sends chunks, in order, as soon as the socket takes them. */
-  write (chunks: readonly Buffer[]): void {
+  write (given: readonly Buffer[]): void {
+    const chunks = this.#flagsAt < 0 ? given : given.map((chunk) => this.#announcing(chunk))
     let bytes = 0
     for (const chunk of chunks) bytes += chunk.length
     if (!this.#draining && bytes <= JOIN_BYTES) {
@@ -68,6 +79,16 @@ export class Outbound {
     for (const chunk of chunks) this.#keep(chunk)
     this.#flush()
     this.#wasFull ||= this.full
+  }
+
+  #announcing (chunk: Buffer): Buffer {
+    const at = this.#flagsAt
+    this.#flagsAt -= chunk.length
+    if (at < 0 || at >= chunk.length) return chunk
+    // The byte may be one that all connections share.
+    const announcing = Buffer.from(chunk)
+    announcing[at] = SESSION_PRESENT
+    return announcing
   }
 
   /** Owes the device a PINGRESP [MQTT-3.12.4-1]. */

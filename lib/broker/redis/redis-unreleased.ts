@@ -33,6 +33,11 @@ export class RedisUnreleased implements IncomingPackets {
     return this.#identifiers.get(clientId)?.has(messageId) ?? false
   }
 
+  /** True where nothing of this session waits for PUBREL. */
+  isEmpty (clientId: string): boolean {
+    return !this.#identifiers.has(clientId)
+  }
+
   /** A session begins here with these. */
   restore (clientId: string, messageIds: readonly number[]): void {
     this.#identifiers.delete(clientId)
