@@ -45,6 +45,8 @@ interface Kept extends OutgoingPacket {
   readonly topic?: string | undefined
   readonly payload?: Buffer | undefined
   messageId: number | undefined
+  /** It may have been sent before. */
+  dup?: boolean
   readonly bytes: number
   /** Where there is a journal. */
   readonly body?: Body | undefined
@@ -260,6 +262,8 @@ export class OutgoingQueues implements OutgoingPackets {
   /** What waits now, oldest first; no faster than its client takes it. */
   outgoingStream (client: Pick<AedesClient, 'id' | 'conn'> & { _nextId?: number }): Readable {
     const packets = [...this.#queues.get(client.id)?.packets.values() ?? []]
+    // Who has an identifier by now was sent to an earlier connection, or nearly so [MQTT-3.3.1-1].
+    for (const kept of packets) if (kept.cmd === 'publish' && kept.messageId !== undefined) kept.dup = true
     const prepare = this.#journal === undefined ? undefined : (some: readonly Kept[]) => this.#identifyAll(client, some)
     return Readable.from(pace(packets, client.conn, prepare))
   }

@@ -361,6 +361,8 @@ function packetOf (name: string, body: Buffer, state: string): OutgoingPacket | 
     payload: body.subarray(end),
     qos: body[0] as QoS,
     retain: false,
+    // It was sent to an earlier connection, or nearly so [MQTT-3.3.1-1].
+    dup: messageId !== undefined,
     messageId,
     ...from
   } as OutgoingPacket
