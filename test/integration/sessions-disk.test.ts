@@ -231,13 +231,15 @@ test('QoS 2 is exactly once over a crash, towards the broker [MQTT-4.3.3-2]', as
   const afterPubcomp = copyOf(directory)
 
   const second = await start(t, afterPubrec)
-  const back = (await comeBack(second, 'device')).client
+  const { client: back, sessionPresent } = await comeBack(second, 'device')
+  t.equal(sessionPresent, true, 'told of, although it has no subscriptions [MQTT-3.2.2-2]')
   back.publish({ topic: 'a', payload: '1', qos: 2, messageId: 7, dup: true })
   await back.next('pubrec')
   t.equal(second.outbox.stored.length, 0, 'recognized: no second event')
   t.equal(second.broker.stats().queuedMessages, 1, 'and no second message')
   const third = await start(t, afterPubcomp)
-  const other = (await comeBack(third, 'device')).client
+  const { client: other, sessionPresent: isThere } = await comeBack(third, 'device')
+  t.equal(isThere, false, 'nothing is left of it')
   other.publish({ topic: 'a', payload: '2', qos: 2, messageId: 7 })
   await other.next('pubrec')
   t.equal(third.outbox.stored.length, 1, 'the identifier is free: the next message with it is a new one')
