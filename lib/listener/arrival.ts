@@ -6,7 +6,8 @@ import type { Socket } from 'node:net'
 import { createError, type MbsError } from '../errors.ts'
 import type { PeerCertificate } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { ConnectionFacts, FrameGate } from './frame-gate.ts'
+import type { FrameGate } from './frame-gate.ts'
+import type { ConnectionFacts } from './gate-options.ts'
 
 export type ArrivalStage = 'proxy' | 'tls' | 'upgrade'
 
