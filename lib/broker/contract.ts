@@ -27,6 +27,8 @@ export interface Connection extends Duplex {
   sessionAccepted (): void
   /** Says in the CONNACK that there is a session, whatever Aedes says. */
   announceSession (): void
+  /** True once the broker has sent something, which CONNACK is the first of. */
+  readonly answered: boolean
   /** Sends a CONNACK that refuses; it arrives although the connection is destroyed next. */
   refuse (connack: Buffer): void
   /** One publish of this connection has come out of the parser: it is held until it is said to be stored. */

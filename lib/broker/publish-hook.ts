@@ -101,7 +101,7 @@ export class PublishHook {
   readonly authorize: AedesHooks['authorizePublish'] = (client, packet, callback) => {
     let problem: MbsError
     try {
-      if (client?.connackSent === false && packet.cmd === undefined) {
+      if (packet.cmd === undefined && client?.conn.answered === false) {
         this.#answer(callback, NOT_LET_IN)
         return
       }

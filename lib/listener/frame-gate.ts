@@ -309,6 +309,11 @@ export class FrameGate extends Duplex {
     await this.#outbound.room()
   }
 
+  /** True once the broker has sent something: CONNACK is the first that it sends [MQTT-3.2.0-1]. */
+  get answered (): boolean {
+    return this.#outbound.begun
+  }
+
   announceSession (): void {
     this.#outbound.announceSession()
   }

@@ -45,6 +45,7 @@ export class Outbound {
   #bytes = 0
   /** How many bytes from now the flags of a CONNACK come that is to say that there is a session; below 0: none. */
   #flagsAt = -1
+  #begun = false
   #wasFull = false
   /** The socket has enough. */
   #draining = false
@@ -62,6 +63,11 @@ export class Outbound {
     return this.#bytes >= this.#options.maxBytes
   }
 
+  /** True once there was something to send. */
+  get begun (): boolean {
+    return this.#begun
+  }
+
   /** Says in the CONNACK, which goes out next, that there is a session [MQTT-3.2.2-2]. */
   announceSession (): void {
     this.#flagsAt = CONNACK_FLAGS_AT
@@ -69,6 +75,7 @@ export class Outbound {
 
   /** Sends chunks, in order, as soon as the socket takes them. */
   write (given: readonly Buffer[]): void {
+    this.#begun = true
     const chunks = this.#flagsAt < 0 ? given : given.map((chunk) => this.#announcing(chunk))
     let bytes = 0
     for (const chunk of chunks) bytes += chunk.length
