@@ -5,14 +5,15 @@ import { connectAsync } from 'mqtt'
 import { test } from 'tap'
 import { createSource } from '../../lib/index.ts'
 import { startHttpSink } from '../support/http-sink.ts'
+import { nodeCommand } from '../support/process.ts'
 
 test('the example of docs/embedding.md runs as it stands', async (t) => {
   const page = readFileSync(new URL('../../docs/embedding.md', import.meta.url), 'utf8')
   const example = /```js\n([\s\S]+?)```/.exec(page)![1]!
   const directory = t.testdir({ 'example.mjs': example })
   const sink = await startHttpSink(t)
-  const child = spawn(process.execPath, ['example.mjs'], {
-    cwd: directory, env: { PATH: process.env['PATH'], SINK_URL: sink.url }, stdio: ['ignore', 'pipe', 'inherit']
+  const child = spawn(...nodeCommand(['example.mjs'], { SINK_URL: sink.url }), {
+    cwd: directory, stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => { child.kill('SIGKILL') })
   const port = await new Promise<string>((resolve, reject) => {

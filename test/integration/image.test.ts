@@ -9,7 +9,7 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { after, before, test, type Test } from 'tap'
 import { startHttpSink } from '../support/http-sink.ts'
-import { freePort } from '../support/process.ts'
+import { freePort, nodeCommand } from '../support/process.ts'
 
 const root = join(import.meta.dirname, '../..')
 const run = promisify(execFile)
@@ -54,8 +54,7 @@ function volume (t: Test): string {
 
 /** The program with the environment of the image, and with nothing that tap gives to its children. */
 function programOf (args: readonly string[], env: Readonly<Record<string, string>>): [string, string[]] {
-  const variables = Object.entries({ NODE_ENV: 'production', ...env }).map(([name, value]) => `${name}=${value}`)
-  return ['env', ['-i', ...variables, process.execPath, ...args]]
+  return nodeCommand(args, { NODE_ENV: 'production', ...env })
 }
 
 /** Runs a command in the image. @returns its exit code and what it wrote */

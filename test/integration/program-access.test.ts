@@ -2,17 +2,14 @@
 import { execFile } from 'node:child_process'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import mqtt from 'mqtt'
 import { test } from 'tap'
-import { spawnProgram, startProgram } from '../support/process.ts'
-
-const PROGRAM = fileURLToPath(new URL('../../dist/bin/mqtt-broker-source.js', import.meta.url))
+import { programCommand, spawnProgram, startProgram } from '../support/process.ts'
 
 /** Runs `passwd` with this on its standard input. */
 async function passwd (args: readonly string[], input: string, cwd: string) {
   return await new Promise<{ code: number, stdout: string, stderr: string }>((resolve) => {
-    const child = execFile(process.execPath, [PROGRAM, 'passwd', ...args], { cwd }, (error, stdout, stderr) => {
+    const child = execFile(...programCommand(['passwd', ...args]), { cwd }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
     child.stdin!.end(input)
@@ -25,7 +22,7 @@ async function onTerminal (args: readonly string[], typed: readonly string[], cw
 import os, pty, sys
 pid, fd = pty.fork()
 if pid == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
+    os.execvp(sys.argv[1], sys.argv[1:])
 typed = ${JSON.stringify(typed)}
 screen = b''
 try:
@@ -42,7 +39,7 @@ sys.stdout.buffer.write(screen)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `
   return await new Promise<{ code: number, screen: string } | undefined>((resolve) => {
-    execFile('python3', ['-c', script, process.execPath, PROGRAM, 'passwd', ...args], { cwd }, (error, stdout) => {
+    execFile('python3', ['-c', script, ...programCommand(['passwd', ...args]).flat()], { cwd }, (error, stdout) => {
       if (error?.code === 'ENOENT') resolve(undefined)
       else resolve({ code: error === null ? 0 : Number(error.code), screen: stdout })
     })

@@ -3,18 +3,15 @@ import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
-import { startProgram } from '../support/process.ts'
+import { programCommand, startProgram } from '../support/process.ts'
 import { parseMetrics, sampleOf } from '../support/prometheus.ts'
 import { proxyV1, proxyV2 } from '../support/proxy.ts'
 import { RawMqtt } from '../support/raw-mqtt.ts'
 
-const PROGRAM = fileURLToPath(new URL('../../dist/bin/mqtt-broker-source.js', import.meta.url))
-
 async function addUser (file: string, name: string, password: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const child = execFile(process.execPath, [PROGRAM, 'passwd', '--file', file, name], (error) => {
+    const child = execFile(...programCommand(['passwd', '--file', file, name]), (error) => {
       if (error === null) resolve()
       else reject(error)
     })

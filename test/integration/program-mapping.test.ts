@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { writeYaml } from '../support/config-files.ts'
 import { startHttpSink } from '../support/http-sink.ts'
-import { spawnProgram, startProgram } from '../support/process.ts'
+import { programCommand, spawnProgram, startProgram } from '../support/process.ts'
 import { parseMetrics, sampleOf } from '../support/prometheus.ts'
 import { publishBytes, RawMqtt } from '../support/raw-mqtt.ts'
 
@@ -173,7 +173,7 @@ test('check says all that is wrong with rules, and which never decide', async (t
   t.equal((await wrong.exited).code, 78)
   for (const place of ['rules[1].extensions.NAME', 'rules[1].drop']) t.match(wrong.stderr, `events.${place}`)
   t.notMatch(wrong.stderr, /\n\s+at /)
-  const shadow = spawnSync(process.execPath, [fileURLToPath(new URL('../../dist/bin/mqtt-broker-source.js', import.meta.url)), 'check', '--config', 'shadow.yaml'], { cwd: directory, encoding: 'utf8' })
+  const shadow = spawnSync(...programCommand(['check', '--config', 'shadow.yaml']), { cwd: directory, encoding: 'utf8' })
   t.equal(shadow.status, 0)
   t.match(shadow.stderr, /events\.rules\[1\] \(a\/b\) never decides: events\.rules\[0\] \(a\/#\) comes before it/)
 })

@@ -2,23 +2,20 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import mqtt, { type IClientOptions } from 'mqtt'
 import { test } from 'tap'
 import { stringify } from 'yaml'
 import { json, startAskedService } from '../support/asked-service.ts'
 import { createCertificates } from '../support/certs.ts'
 import { startHttpSink } from '../support/http-sink.ts'
-import { spawnProgram } from '../support/process.ts'
+import { programCommand, spawnProgram } from '../support/process.ts'
 import { ecKeys, inSeconds, jwkOf, sign } from '../support/tokens.ts'
-
-const PROGRAM = fileURLToPath(new URL('../../dist/bin/mqtt-broker-source.js', import.meta.url))
 
 /** All that a command of the program says. */
 async function outputOf (args: readonly string[], cwd: string, input = ''): Promise<string> {
   return await new Promise((resolve) => {
     const options = { cwd, maxBuffer: 1024 ** 3 }
-    const child = execFile(process.execPath, [PROGRAM, ...args], options, (_error, stdout, stderr) => {
+    const child = execFile(...programCommand(args), options, (_error, stdout, stderr) => {
       resolve(stdout + stderr)
     })
     child.stdin!.end(input)

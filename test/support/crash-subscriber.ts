@@ -91,13 +91,13 @@ export class CrashSubscriber {
       if (how < 0.3) {
         const startedAt = performance.now()
         const second = await this.#comeBack()
-        await Promise.race([client.closed, sleep(TAKEOVER_MS)])
+        await Promise.race([client.closed, sleep(TAKEOVER_MS, undefined, { ref: false })])
         this.takeovers.push(performance.now() - startedAt)
         await sleep(200 * this.#random())
         second.abort()
       } else if (how < 0.6) {
         client.send({ cmd: 'disconnect' })
-        await Promise.race([client.closed, sleep(CONNECT_MS)])
+        await Promise.race([client.closed, sleep(CONNECT_MS, undefined, { ref: false })])
       }
       client.abort()
       await sleep(800 * this.#random())
