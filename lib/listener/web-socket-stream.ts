@@ -73,7 +73,7 @@ export class WebSocketStream extends Duplex implements Transport {
       this.#whole = false
       clearTimeout(this.#timer)
       this.#timer = undefined
-    } else if (!this.#closed) {
+    } else if (!this.#closed && !this.destroyed) {
       this.#timer ??= setTimeout(() => { this.#late() }, this.#messageTimeoutMs)
     }
   }

@@ -112,6 +112,20 @@ test('a text frame closes the connection with 1003 [MQTT-6.0.0-1]', async (t) =>
   await until(() => connections.open === 0 && broker.clients === 0)
 })
 
+test('a connection that was closed leaves no timer behind, whatever still comes', async (t) => {
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+  const { connections, url } = await startWs(t)
+  const before = timers()
+  for (let at = 0; at < 3; at++) {
+    const { webSocket } = await openSession(url)
+    webSocket.send('text')
+    // Its close frame comes behind the end.
+    await closeCode(webSocket)
+  }
+  await until(() => connections.open === 0)
+  t.equal(timers(), before)
+})
+
 test('packets may be cut into frames anywhere, and stand together in one [MQTT-6.0.0-2]', async (t) => {
   const { url, outbox } = await startWs(t)
   const webSocket = await openWebSocket(url)
