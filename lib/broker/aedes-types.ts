@@ -85,6 +85,12 @@ export interface StoredPacket {
   readonly brokerCounter?: number
 }
 
+/** A subscription as SUBSCRIBE asked for it, with the QoS that was granted, or 128: refused. */
+export interface GrantedSubscription {
+  readonly topic: string
+  readonly qos: number
+}
+
 /** Where Aedes keeps retained messages. */
 export interface RetainedPackets {
   storeRetained (packet: StoredPacket): Promise<void>

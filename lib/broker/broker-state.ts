@@ -7,7 +7,7 @@
  */
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { AedesClient, AedesInternals, OutgoingPacket } from './aedes-types.ts'
+import type { AedesClient, AedesInternals, GrantedSubscription, OutgoingPacket } from './aedes-types.ts'
 import type { Connection, StateLimits } from './contract.ts'
 import { IdentityLimit } from './identity-limit.ts'
 import { JournalAhead } from './journal-ahead.ts'
@@ -139,8 +139,8 @@ export class BrokerState {
   }
 
   /** Some of these filters were granted, or none; the retained messages of those that were are searched next. */
-  subscribed (connection: Connection, granted: ReadonlyArray<{ readonly qos: number }>): void {
-    this.#retained.subscribed(connection)
+  subscribed (connection: Connection, granted: readonly GrantedSubscription[]): void {
+    this.#retained.subscribed(connection, granted)
     if (granted.every(({ qos }) => qos === REFUSED)) connection.subscribeSettled()
   }
 

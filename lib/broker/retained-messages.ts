@@ -12,8 +12,9 @@
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createError, type MbsError } from '../errors.ts'
+import type { QoS } from '../message.ts'
 import { levelsOf, matchesTopic } from '../topic-filter.ts'
-import type { RetainedPackets, StoredPacket } from './aedes-types.ts'
+import type { GrantedSubscription, RetainedPackets, StoredPacket } from './aedes-types.ts'
 import type { Connection } from './contract.ts'
 import type { RetainedRecord } from './journal-records.ts'
 import type { StateJournal } from './state-journal.ts'
@@ -35,8 +36,9 @@ export class RetainedMessages {
   readonly #messages = new Map<string, StoredPacket>()
   #bytes = 0
   #turn: Promise<void> = Promise.resolve()
-  /** Who subscribed last. */
+  /** Who subscribed last, and to what. */
   #subscriber: Connection | undefined
+  #granted: readonly GrantedSubscription[] = []
   readonly #journal: StateJournal | undefined
   /** By topic: the payload that was written ahead last, until it is stored. */
   readonly #ahead = new Map<string, Buffer>()
@@ -63,13 +65,17 @@ export class RetainedMessages {
   /** Takes the place of what Aedes has. */
   attach (persistence: RetainedPackets): void {
     persistence.storeRetained = async (packet) => { this.store(packet) }
-    persistence.createRetainedStream = (filter) => Readable.from(this.find([filter]))
-    persistence.createRetainedStreamCombi = (filters) => Readable.from(this.find(filters, this.#subscriber))
+    persistence.createRetainedStream = (filter) => Readable.from(this.find([{ topic: filter, qos: 2 }]))
+    persistence.createRetainedStreamCombi = (filters) => {
+      const granted = this.#granted.filter(({ topic }) => filters.includes(topic))
+      return Readable.from(this.find(granted, this.#subscriber))
+    }
   }
 
   /** A client has subscribed: the search that begins in the same step is for it. */
-  subscribed (connection: Connection): void {
+  subscribed (connection: Connection, granted: readonly GrantedSubscription[]): void {
     this.#subscriber = connection
+    this.#granted = granted
   }
 
   /** Takes up messages from before a restart; they are on disk. */
@@ -142,14 +148,14 @@ export class RetainedMessages {
   }
 
   /**
-   * The messages that these filters match, filter by filter.
+   * The messages that these filters match, filter by filter, at no QoS above that of the filter [MQTT-3.8.4-6].
    * @param subscriber for whom; it is told when the search has ended
    */
-  async * find (filters: readonly string[], subscriber?: Connection): AsyncGenerator<StoredPacket> {
-    for (const filter of filters) {
+  async * find (granted: readonly GrantedSubscription[], subscriber?: Connection): AsyncGenerator<StoredPacket> {
+    for (const { topic: filter, qos } of granted) {
       for await (const packet of this.#matching(filter, subscriber)) {
         await subscriber?.room()
-        yield packet
+        yield atMost(qos, packet)
       }
     }
     subscriber?.subscribeSettled()
@@ -176,6 +182,11 @@ export class RetainedMessages {
     this.#turn = this.#turn.then(async () => { await nextTurn() })
     await this.#turn
   }
+}
+
+/** A message at the QoS of a subscription, where that is lower than its own. */
+export function atMost (qos: number, packet: StoredPacket): StoredPacket {
+  return packet.qos > qos ? { ...packet, qos: qos as QoS } : packet
 }
 
 function sizeOf ({ topic, payload }: Pick<StoredPacket, 'topic' | 'payload'>): number {

@@ -12,7 +12,7 @@ import AsyncRedisPersistence from 'aedes-persistence-redis/asyncPersistence.js'
 import type { MbsError } from '../../errors.ts'
 import type { RedisClient, RedisLink } from '../../redis/link.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
-import type { AedesClient, SharedPersistence } from '../aedes-types.ts'
+import type { AedesClient, GrantedSubscription, SharedPersistence } from '../aedes-types.ts'
 import type { BrokerStats } from '../broker-state.ts'
 import type { Connection, StateLimits } from '../contract.ts'
 import { IdentityLimit } from '../identity-limit.ts'
@@ -243,8 +243,8 @@ export class RedisState {
   }
 
   /** Some of these filters were granted, or none; the retained messages of those that were are searched next. */
-  subscribed (connection: Connection, granted: ReadonlyArray<{ readonly qos: number }>): void {
-    this.#retained.subscribed(connection)
+  subscribed (connection: Connection, granted: readonly GrantedSubscription[]): void {
+    this.#retained.subscribed(connection, granted)
     if (granted.every(({ qos }) => qos === REFUSED)) connection.subscribeSettled()
   }
 

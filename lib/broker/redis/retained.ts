@@ -10,9 +10,9 @@ import { Readable } from 'node:stream'
 import { createError, type MbsError } from '../../errors.ts'
 import type { QoS } from '../../message.ts'
 import { levelsOf, matchesTopic } from '../../topic-filter.ts'
-import type { RetainedPackets, StoredPacket } from '../aedes-types.ts'
+import type { GrantedSubscription, RetainedPackets, StoredPacket } from '../aedes-types.ts'
 import type { Connection } from '../contract.ts'
-import type { RetainedLimits } from '../retained-messages.ts'
+import { atMost, type RetainedLimits } from '../retained-messages.ts'
 import { hasWildcard } from '../topics.ts'
 import type { Keys } from './keys.ts'
 import { toSessionsError, type Requests } from './requests.ts'
@@ -38,7 +38,9 @@ export class RedisRetained {
   readonly #options: RedisRetainedOptions
   /** What was retained before its publisher was answered, by payload: Aedes comes to it afterwards. */
   readonly #ahead = new WeakSet<Buffer>()
+  /** Who subscribed last, and to what. */
   #subscriber: Connection | undefined
+  #granted: readonly GrantedSubscription[] = []
   /** As they were when they were last looked at. */
   count = 0
   bytes = 0
@@ -50,13 +52,17 @@ export class RedisRetained {
   /** Takes the place of what the persistence has. */
   attach (persistence: RetainedPackets): void {
     persistence.storeRetained = async (packet) => { this.store(packet) }
-    persistence.createRetainedStream = (filter) => Readable.from(this.find([filter]))
-    persistence.createRetainedStreamCombi = (filters) => Readable.from(this.find(filters, this.#subscriber))
+    persistence.createRetainedStream = (filter) => Readable.from(this.find([{ topic: filter, qos: 2 }]))
+    persistence.createRetainedStreamCombi = (filters) => {
+      const granted = this.#granted.filter(({ topic }) => filters.includes(topic))
+      return Readable.from(this.find(granted, this.#subscriber))
+    }
   }
 
   /** A client has subscribed: the search that begins in the same step is for it. */
-  subscribed (connection: Connection): void {
+  subscribed (connection: Connection, granted: readonly GrantedSubscription[]): void {
     this.#subscriber = connection
+    this.#granted = granted
   }
 
   /** Counts what there is. @throws MBS_ERR_SESSIONS_REDIS */
@@ -91,16 +97,17 @@ export class RedisRetained {
   }
 
   /**
-   * The messages that these filters match, filter by filter. Where Redis does not answer, the subscriber's connection
-   * is closed: it would take what it did not get for what there is not.
+   * The messages that these filters match, filter by filter, at no QoS above that of the filter [MQTT-3.8.4-6]. Where
+   * Redis does not answer, the subscriber's connection is closed: it would take what it did not get for what there is
+   * not.
    */
-  async * find (filters: readonly string[], subscriber?: Connection): AsyncGenerator<StoredPacket> {
+  async * find (granted: readonly GrantedSubscription[], subscriber?: Connection): AsyncGenerator<StoredPacket> {
     try {
-      for (const filter of filters) {
+      for (const { topic: filter, qos } of granted) {
         for await (const topics of this.#topicsOf(filter, subscriber)) {
           for await (const packet of this.#read(topics)) {
             await subscriber?.room()
-            yield packet
+            yield atMost(qos, packet)
           }
         }
       }
