@@ -6,6 +6,7 @@
 import { createError, type MbsError } from '../errors.ts'
 import type { QoS } from '../message.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { levelsOf, matchesTopic } from '../topic-filter.ts'
 import { NO_QOS, type AedesClient, type AedesHooks, type OutgoingPacket, type SubscriptionStore } from './aedes-types.ts'
 import type { BrokerLimits, Permissions } from './contract.ts'
 import { fieldsOf, type Identities } from './identities.ts'
@@ -59,6 +60,8 @@ export class SubscribeHook {
       telemetry.deliveryDenied()
       return null
     }
+    // What is retained has no broker, and its QoS from the subscription that it was looked for with.
+    if (packet.qos === 2 && packet.brokerId != null) packet.qos = grantedQos(client as unknown as AedesClient, topic)
     // What is retained, or was kept and has its identifier by now, is sent as there is room for it.
     if (packet.retain || (packet as { messageId?: number }).messageId !== undefined) return packet
     if (!this.#hasRoom(client as unknown as AedesClient, packet.qos)) return null
@@ -98,4 +101,16 @@ export class SubscribeHook {
       telemetry.unexpected(error, 'the broker, removing a subscription')
     })
   }
+}
+
+/**
+ * The QoS at which a message that was published at QoS 2 goes out: the highest of the filters that match [MQTT-3.3.5-1,
+ * MQTT-3.8.4-6]. Aedes itself looks at the filter that is the topic, and at no other.
+ */
+function grantedQos ({ subscriptions }: AedesClient, topic: string): QoS {
+  const granted = Object.entries(subscriptions)
+  if (granted.every(([, { qos }]) => qos === 2)) return 2
+  const matching = granted.filter(([filter]) => matchesTopic(levelsOf(filter), topic))
+  // What was kept for a filter that is there no more goes out as it was published.
+  return matching.length === 0 || matching.some(([, { qos }]) => qos === 2) ? 2 : 1
 }
