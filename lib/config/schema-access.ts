@@ -1,7 +1,7 @@
 /** The settings of access: who may connect, and what sessions may do. A part of schema.ts. */
-import { Type } from 'typebox'
 import { hookSection, jwtSection } from './schema-tokens.ts'
 import { duration, oneOf, optionalSection, section, text, wholeNumber } from './setting.ts'
+import { Type } from './type.ts'
 
 const TOPIC_PATTERN = 'a topic filter, beginning with $ only as $aws/ or $iothub/ (docs/presets.md); {clientid}, {username}, {cert.cn}, {claim.NAME} stand for what the session has'
 

@@ -1,6 +1,6 @@
 /** The settings of events: what publishes become. A part of schema.ts. */
-import { Type } from 'typebox'
 import { duration, oneOf, optionalSection, section, text, texts } from './setting.ts'
+import { Type } from './type.ts'
 
 /** Attributes that CloudEvents itself defines; an extension cannot have their names [CE 3.1]. */
 export const CONTEXT_ATTRIBUTES = [

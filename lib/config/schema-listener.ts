@@ -1,6 +1,6 @@
 /** The settings of a listener: where devices connect, and how. A part of schema.ts. */
-import { Type } from 'typebox'
 import { oneOf, optionalSection, text, texts, wholeNumber } from './setting.ts'
+import { Type } from './type.ts'
 
 /** What a host to listen on may be. */
 export const HOST = {

@@ -1,6 +1,6 @@
 /** The settings of Redis. A part of schema.ts; the rules about them are in rules-redis.ts. */
 import { duration, optionalSection, text, texts } from './setting.ts'
-import { Type } from 'typebox'
+import { Type } from './type.ts'
 
 export const REDIS_URL = 'a redis:// or rediss:// URL without user and password, with host, port and number of the database at most'
 

@@ -2,8 +2,8 @@
  * The settings of an HTTP sink, wherever there is one: the section `sink`, and what a sink is told about who sends,
  * which the dead-letter sink has as well. A part of schema.ts; the rules about them are in rules-sinks.ts.
  */
-import { Type } from 'typebox'
 import { duration, oneOf, optionalSection, section, size, text, texts, wholeNumber } from './setting.ts'
+import { Type } from './type.ts'
 
 export const SINK_URL = 'an absolute http:// or https:// URL without user and password'
 

@@ -1,6 +1,6 @@
 /** The part of the schema that is about those whom the broker asks who a device is: `access.jwt`, `access.http`. */
-import { Type } from 'typebox'
 import { duration, oneOf, optionalSection, text, wholeNumber } from './setting.ts'
+import { Type } from './type.ts'
 
 /** What a token may be signed with: algorithms of key pairs only, so that who can check tokens cannot make any. */
 const ALGORITHMS = [

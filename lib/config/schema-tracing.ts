@@ -1,7 +1,7 @@
 /** The settings of traces. A part of schema.ts; the rules about them are in rules-tracing.ts. */
-import { Type } from 'typebox'
 import { headersSetting, SINK_URL } from './schema-sink.ts'
 import { decimal, duration, section, text } from './setting.ts'
+import { Type } from './type.ts'
 
 export const tracingSection = section('Traces by OpenTelemetry, from a publish to its delivery: docs/tracing.md.', {
   enabled: Type.Boolean({

@@ -5,7 +5,7 @@
  *
  * Durations are milliseconds and sizes are bytes once the configuration is loaded.
  */
-import { Type } from 'typebox'
+import type { Static } from 'typebox'
 import { accessSection } from './schema-access.ts'
 import { eventsSection, filterSetting } from './schema-events.ts'
 import { HOST, listener } from './schema-listener.ts'
@@ -13,6 +13,7 @@ import { redisSection } from './schema-redis.ts'
 import { SINK_URL, sinkSettings, targetSettings } from './schema-sink.ts'
 import { tracingSection } from './schema-tracing.ts'
 import { duration, oneOf, optionalSection, section, size, text, wholeNumber } from './setting.ts'
+import { Type } from './type.ts'
 
 /** What Kubernetes calls a namespace. */
 export const NAMESPACE = '^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$'
@@ -376,7 +377,7 @@ export const configSchema = Type.Object({
 }, { additionalProperties: false, description: 'The configuration of mqtt-broker-source.' })
 
 /** The configuration while it is being put together; see `Config`. */
-export type DraftConfig = Type.Static<typeof configSchema>
+export type DraftConfig = Static<typeof configSchema>
 
 /** Read-only to the last leaf, as the frozen configuration is. */
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T

@@ -5,7 +5,8 @@
  * A schema node keeps what JSON Schema has no word for under the keywords of `NOTES`; they are not part of the
  * published JSON Schema.
  */
-import { Type } from 'typebox'
+import type { TProperties } from 'typebox'
+import { Type } from './type.ts'
 import { DURATION_PATTERN, formatDuration, formatSize, SIZE_PATTERN } from './units.ts'
 
 /** Keywords of ours: `duration` and `size` convert and check; the others are notes for people. */
@@ -51,12 +52,12 @@ interface Notes {
 }
 
 /** A section: unknown keys are mistakes, and it is there with its defaults when it is not given. */
-export function section<P extends Type.TProperties> (description: string, properties: P) {
+export function section<P extends TProperties> (description: string, properties: P) {
   return Type.Object(properties, { description, default: {}, additionalProperties: false })
 }
 
 /** A section that is there only when it is given. */
-export function optionalSection<P extends Type.TProperties> (
+export function optionalSection<P extends TProperties> (
   description: string, properties: P, notes: { readonly secret?: true } = {}
 ) {
   return Type.Optional(Type.Object(properties, { description, additionalProperties: false, ...notes }))
