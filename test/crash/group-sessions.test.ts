@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type Test } from 'tap'
-import { ArrivedBodies, checkArrivals, untilArrived } from '../support/arrivals.ts'
+import { ArrivedBodies, checkArrivals, untilArrived, untilFinished } from '../support/arrivals.ts'
 import { startCrashGroup } from '../support/crash-group.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
 import type { SinkMode } from '../support/crash-sink.ts'
@@ -101,7 +101,7 @@ test(`sessions of a group outlive ${ROUNDS} kills of programs, pauses and kills 
   t.comment(JSON.stringify(counts))
 
   sink.mode = 'up'
-  await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
+  await untilFinished(t, publishers)
   await untilArrived(publishers, sink)
   const acknowledged = new Map(publishers.map(({ id, acknowledged }) => [id, acknowledged]))
   await Promise.all(subscribers.map(async (subscriber, at) => {

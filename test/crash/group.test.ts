@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
-import { checkArrivals, untilArrived } from '../support/arrivals.ts'
+import { checkArrivals, untilArrived, untilFinished } from '../support/arrivals.ts'
 import { startCrashGroup } from '../support/crash-group.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
 import { CrashSink, type SinkMode } from '../support/crash-sink.ts'
@@ -51,6 +51,8 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
     sink.mode = MODES[Math.floor(random() * MODES.length)] ?? 'up'
     await sleep(300 + 700 * random())
     const what = random()
+    // What only one of them has is lost with it, as docs/redis.md says.
+    if (what >= 0.6) await redis.inSync()
     if (what < 0.6) {
       counts.kill++
       await group.killOne()
@@ -71,7 +73,7 @@ test(`a group loses nothing acknowledged over ${ROUNDS} kills, pauses and failov
   t.comment(JSON.stringify(counts))
 
   sink.mode = 'up'
-  await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
+  await untilFinished(t, publishers)
   await untilArrived(publishers, sink)
   await Promise.all(subscribers.map(async (subscriber, at) => {
     const { id, acknowledged } = publishers[at] as CrashPublisher

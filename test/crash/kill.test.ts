@@ -3,7 +3,7 @@
  * whenever the process is killed, in whatever state the sink is.
  */
 import { test } from 'tap'
-import { checkArrivals, untilArrived } from '../support/arrivals.ts'
+import { checkArrivals, untilArrived, untilFinished } from '../support/arrivals.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
 import { CrashSink, type SinkMode } from '../support/crash-sink.ts'
 import { freePort, startProgram } from '../support/process.ts'
@@ -42,7 +42,7 @@ test(`loses nothing acknowledged, and shows every duplicate as one, over ${ROUND
 
   sink.mode = 'up'
   const program = await startProgram(t, config)
-  await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
+  await untilFinished(t, publishers)
   await untilArrived(publishers, sink)
   t.equal(await program.stop(), 0, 'SIGTERM ends it with 0')
   checkArrivals(t, publishers, sink)

@@ -3,6 +3,7 @@
  * numbered from 1 on without a gap, and a number stands for one event.
  */
 import { test } from 'tap'
+import { untilFinished } from '../support/arrivals.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
 import { CrashSink, type SinkMode } from '../support/crash-sink.ts'
 import { freePort, startProgram } from '../support/process.ts'
@@ -40,7 +41,7 @@ test(`numbers the events of each source without a gap, over ${ROUNDS} kills`, { 
   }
   sink.mode = 'up'
   const program = await startProgram(t, config)
-  await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
+  await untilFinished(t, publishers)
   const missing = new Set(publishers.flatMap(({ id, acknowledged }) =>
     Array.from(acknowledged, (number) => JSON.stringify({ client: id, number }))))
   let seen = 0

@@ -4,6 +4,7 @@
  */
 import { test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { untilFinished } from '../support/arrivals.ts'
 import { CrashPublisher } from '../support/crash-publisher.ts'
 import { freePort, startProgram } from '../support/process.ts'
 import { RawMqtt } from '../support/raw-mqtt.ts'
@@ -43,7 +44,7 @@ test(`a persistent session misses nothing acknowledged over ${ROUNDS} kills`, { 
     await program.kill()
     program = await startProgram(t, config)
   }
-  await Promise.all(publishers.map(async (publisher) => { await publisher.finish() }))
+  await untilFinished(t, publishers)
   await retaining.finish()
 
   // One more, with nobody about: all that comes now comes from the disk.

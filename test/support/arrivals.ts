@@ -1,7 +1,13 @@
 /** What the crash suites look for in what arrived: is all of it there, in order, and every duplicate recognizable? */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { CrashPublisher } from './crash-publisher.ts'
 import type { CrashSink, Taken } from './crash-sink.ts'
+
+/** Longer than anything takes that is not stuck. */
+const PATIENCE_MS = 60_000
+/** Lines of a history that are shown. */
+const SHOWN = 60
 
 /** What the devices of the crash suites send. */
 export function bodyOf (client: string, number: number): string {
@@ -30,15 +36,30 @@ export class ArrivedBodies {
   }
 }
 
-/** Resolves when everything that was acknowledged has arrived. */
+/** Has all of them end; where one gets no answer any more, what it did is shown. */
+export async function untilFinished (t: Test, publishers: readonly CrashPublisher[]): Promise<void> {
+  await Promise.all(publishers.map(async (publisher) => {
+    const isLate = await Promise.race([publisher.finish(), sleep(PATIENCE_MS, true, { ref: false })])
+    if (isLate !== true) return
+    t.fail(`${publisher.id}: what it sent is neither acknowledged nor given up`)
+    for (const line of publisher.history.slice(-SHOWN)) t.comment(`${publisher.id} ${line}`)
+  }))
+}
+
+/** Resolves when everything that was acknowledged has arrived, or nothing arrives any more. */
 export async function untilArrived (publishers: readonly CrashPublisher[], sink: CrashSink): Promise<void> {
   const missing = new Set(publishers.flatMap(({ id, acknowledged }) =>
     Array.from(acknowledged, (number) => bodyOf(id, number))))
   let seen = 0
-  await sink.until(() => {
+  const isComplete = () => {
     for (; seen < sink.taken.length; seen++) missing.delete(sink.taken[seen]?.body ?? '')
     return missing.size === 0
-  })
+  }
+  const complete = sink.until(isComplete)
+  for (let before = -1; !isComplete() && before !== sink.taken.length;) {
+    before = sink.taken.length
+    await Promise.race([complete, sleep(PATIENCE_MS, undefined, { ref: false })])
+  }
 }
 
 /** Holds what arrived against what was acknowledged. */

@@ -7,6 +7,8 @@ import { Balancer } from './balancer.ts'
 import { CrashSink } from './crash-sink.ts'
 import { startProgram, type Program } from './process.ts'
 
+/** Lines of a log that are shown where something is wrong. */
+const SHOWN = 40
 const PODS = ['pod-0', 'pod-1', 'pod-2'] as const
 
 export interface CrashGroup {
@@ -47,6 +49,12 @@ export async function startCrashGroup (t: Test, config: object, random: () => nu
     programs.set(name, program)
     balancer.set(name, program.port('mqtt'))
   }
+  t.teardown(() => {
+    if (t.passing()) return
+    for (const [name, { log }] of programs) {
+      for (const line of log.filter(({ level }) => level !== 'info').slice(-SHOWN)) t.comment(name, JSON.stringify(line))
+    }
+  })
   await Promise.all(PODS.map(begin))
   return {
     sink,

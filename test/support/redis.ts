@@ -162,6 +162,11 @@ export interface Watched {
   readonly watchers: readonly RedisServer[]
   /** Asks a Sentinel who the primary is. */
   primary (): Promise<RedisServer>
+  /**
+   * Resolves when the other one has what the primary has, in memory and in its file, and may take over. Not before:
+   * after its first synchronization a replica writes its file anew, and killed meanwhile it comes back empty.
+   */
+  inSync (): Promise<void>
 }
 
 /** A primary with a replica, and three Sentinels that promote the replica when the primary is gone for a second. */
@@ -207,11 +212,25 @@ export async function startWatched (t: Test, passwords?: WatchedPasswords, tls?:
     const [, port] = await asked.call('SENTINEL', 'get-master-addr-by-name', 'mymaster') as [string, string]
     return servers.find((server) => server.port === Number(port))!
   }
+  const clients = new Map<RedisServer, Redis>()
+  const inSync = async (): Promise<void> => {
+    for (;;) {
+      const first = await primary()
+      const second = servers.find((server) => server !== first)!
+      const [of, its] = await Promise.all([first, second].map(async (server) => {
+        if (!clients.has(server)) clients.set(server, server.client(t))
+        return `${await clients.get(server)!.info('replication')}${await clients.get(server)!.info('persistence')}`
+      })) as [string, string]
+      const isReplica = /role:master/.test(of) && /role:slave/.test(its) && /master_link_status:up/.test(its)
+      if (isReplica && /state=online/.test(of) && /aof_rewrite_in_progress:0\s+aof_rewrite_scheduled:0/.test(its)) return
+      await sleep(50)
+    }
+  }
   // Until each Sentinel knows the others and the replica, none of them can promote it.
   for (let tries = 0; tries < 400; tries++) {
     const fields = await asked.call('SENTINEL', 'master', 'mymaster') as string[]
     const of = (name: string) => fields[fields.indexOf(name) + 1]
-    if (of('num-other-sentinels') === '2' && of('num-slaves') === '1') return { servers, sentinels, watchers, primary }
+    if (of('num-other-sentinels') === '2' && of('num-slaves') === '1') return { servers, sentinels, watchers, primary, inSync }
     await sleep(50)
   }
   throw new Error('the Sentinels did not find each other')
