@@ -38,6 +38,8 @@ const MAX_UNRELEASED = 65_535
 const AEDES_TOPIC_LEVELS = 100
 /** After the last answer was given to Aedes, this many turns pass until it is on the socket. */
 const FLUSH_TURNS = 3
+/** How long a shutdown waits for publishes that are stored and not handed on: longer than Redis may take. */
+const ANSWERS_MS = 10_000
 
 export interface BrokerOptions {
   /** Says who a device is. */
@@ -241,6 +243,8 @@ class AedesBroker implements Broker {
   async #end (client: AedesClient): Promise<void> {
     client.conn.quiesce()
     await this.#hook.settledOf(client)
+    // The answer at QoS 2 comes when it has been handed on.
+    await client.conn.settled()
     for (let turn = 0; turn < FLUSH_TURNS; turn++) await nextTurn()
     await new Promise<void>((resolve) => { client.close(resolve) })
   }
@@ -249,6 +253,8 @@ class AedesBroker implements Broker {
     this.#state.isClosing = true
     for (const connection of this.#connections) connection.quiesce()
     await this.#hook.settled()
+    const answered = Promise.all([...this.#connections].map(async (connection) => { await connection.settled() }))
+    await Promise.race([answered, sleep(ANSWERS_MS, undefined, { ref: false })])
     for (let turn = 0; turn < FLUSH_TURNS; turn++) await nextTurn()
   }
 

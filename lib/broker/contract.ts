@@ -41,6 +41,8 @@ export interface Connection extends Duplex {
   subscribeSettled (): void
   /** Lets no further publish through. */
   quiesce (): void
+  /** Resolves when every publish that came whole has been handed on, as `publishForwarded` says, or it has closed. */
+  settled (): Promise<void>
   /** True while more waits for the device than may: it does not read as fast as messages come. */
   readonly full: boolean
   /** Resolves when little waits for the device, or it has gone. */

@@ -59,6 +59,8 @@ export class FrameGate extends Duplex {
   /** A SUBSCRIBE was passed on that is not settled. */
   #subscribing = false
   #abrupt = false
+  /** Who waits until all publishes that were passed on are handed on. */
+  #waiters: Array<() => void> = []
 
   constructor (options: FrameGateOptions) {
     const { socket, openedAt = performance.now(), facts, peer, limits, rateReached } = options
@@ -132,6 +134,7 @@ export class FrameGate extends Duplex {
   /** A publish has been handed to all its subscribers. */
   publishForwarded (): void {
     if (this.#notForwarded > 0) this.#notForwarded--
+    if (this.#isQuiet()) this.#wake()
     this.#release()
   }
 
@@ -144,6 +147,11 @@ export class FrameGate extends Duplex {
   /** From now on no further publish passes; what else the device sends does. */
   quiesce (): void {
     this.#limit = 0
+  }
+
+  /** Resolves when every publish that was passed on whole has been handed on, or the connection is closed. */
+  async settled (): Promise<void> {
+    if (!this.#isQuiet() && !this.destroyed) await new Promise<void>((resolve) => { this.#waiters.push(resolve) })
   }
 
   // ---- from the device -------------------------------------------------------------------------------------------
@@ -293,6 +301,12 @@ export class FrameGate extends Duplex {
     this.push(null)
   }
 
+  /** True where the broker has nothing to hand on but, at the most, a publish of which it has a part. */
+  #isQuiet (): boolean {
+    const isBegun = !this.#scanner.between && this.#scanner.type === PUBLISH
+    return this.#notForwarded <= (isBegun ? 1 : 0)
+  }
+
   #underWay (): number {
     return Math.max(this.#notStored, this.#notForwarded)
   }
@@ -342,7 +356,14 @@ export class FrameGate extends Duplex {
     this.destroy(error)
   }
 
+  #wake (): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const resolve of waiters) resolve()
+  }
+
   override _destroy (error: Error | null, callback: (error: Error | null) => void): void {
+    this.#wake()
     this.#deadlines.stop()
     this.#rates?.stop()
     this.#inflight.close(this.#arrived)
