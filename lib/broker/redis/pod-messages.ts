@@ -77,6 +77,7 @@ export class PodMessages {
   readonly #emit: Emitter['emit']
   /** A message for sessions was not sent. */
   #hasLost = false
+  #isClosed = false
   #heard: Promise<void> = Promise.resolve()
 
   constructor (options: PodMessagesOptions, heard: (message: PodMessage) => void) {
@@ -117,7 +118,10 @@ export class PodMessages {
       live(message)
       handOut(message, done)
     }
-    emitter.close = (done) => { emitter._close(done ?? (() => {})) }
+    emitter.close = (done) => {
+      this.#isClosed = true
+      emitter._close(done ?? (() => {}))
+    }
     emitter.on(PODS, (packet, done) => {
       const { from, ...message } = packet as unknown as { from: string } & PodMessage
       if (from !== pod || message.kind === 'lost') heard(message)
@@ -125,9 +129,9 @@ export class PodMessages {
     }, () => {})
   }
 
-  /** Tells the other pods. May be lost. */
+  /** Tells the other pods. May be lost, and is not told any more by a pod that has ended. */
   tell (message: PodMessage): void {
-    if (this.#options.publisher.status !== 'ready') return
+    if (this.#isClosed || this.#options.publisher.status !== 'ready') return
     this.#emit({ topic: PODS, from: this.#options.pod, ...message } as Message, (error) => {
       if (error === undefined || error === null) return
       this.#options.failed(toSessionsError(error))
