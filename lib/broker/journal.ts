@@ -8,6 +8,7 @@
  * promised until the database has been opened again and has taken all that was left: LevelDB would lose what follows
  * half a record.
  */
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createError, isMbsError, reasonOf, type MbsError } from '../errors.ts'
 import type { BatchOperation, Database, OpenedDatabase } from '../level/database.ts'
@@ -49,12 +50,15 @@ interface Waiters {
   readonly reject: (error: MbsError) => void
 }
 
-/** Tries a disk that failed before. */
-const PROBE: BatchOperation = { type: 'put', key: Buffer.from('\0probe'), value: Buffer.alloc(0) }
+/** Where the mark of who has written last stands. */
+const MARK = Buffer.from('\0probe')
 
 export class Journal {
   readonly #options: JournalOptions
   readonly #abort = new AbortController()
+  /** Goes with the first batch, and by it the database is known again; it tries a disk that failed before, too. */
+  readonly #mark: BatchOperation & { readonly type: 'put' } = { type: 'put', key: MARK, value: randomBytes(16) }
+  #isMarked = false
   #database: Database | undefined
   #changes: Changes = new Map()
   /** Who waits for the changes that are not being written yet, and for those that are. */
@@ -70,7 +74,7 @@ export class Journal {
     this.#options = options
   }
 
-  /** MBS_ERR_SESSIONS_WRITE while nothing can be written. */
+  /** MBS_ERR_SESSIONS_WRITE while nothing can be written, for whatever reason. */
   get failure (): MbsError | undefined {
     return this.#failure
   }
@@ -139,7 +143,8 @@ export class Journal {
     while (this.#changes.size > 0) {
       const changes = this.#take()
       try {
-        await database.batch(operationsOf(changes), { sync: true })
+        await database.batch([...this.#isMarked ? [] : [this.#mark], ...operationsOf(changes)], { sync: true })
+        this.#isMarked = true
       } catch (cause) {
         this.#isRunning = false
         this.#putBack(changes)
@@ -211,13 +216,21 @@ export class Journal {
     if (repaired !== undefined) telemetry.sessionRecordsLost(0, `the database was repaired (${repaired})`)
     const changes = this.#take()
     try {
-      await database.batch([PROBE, ...operationsOf(changes)], { sync: true })
+      // What is written is what has changed: a directory that was made anew would lack all the rest.
+      const isKnown = !this.#isMarked || repaired !== undefined || await this.#isMarkOf(database)
+      if (!isKnown) throw createError('MBS_ERR_SESSIONS_REPLACED', { directory: this.location })
+      await database.batch([this.#mark, ...operationsOf(changes)], { sync: true })
+      this.#isMarked = true
     } catch (error) {
       this.#putBack(changes)
       await database.close().catch(() => {})
       throw error
     }
     this.#database = database
+  }
+
+  async #isMarkOf (database: Database): Promise<boolean> {
+    return (await database.get(MARK))?.equals(this.#mark.value) === true
   }
 
   #writeError (cause: unknown): MbsError {

@@ -62,6 +62,11 @@ export const brokerErrors = {
     help: 'Free space on the disk or make it writable again; the program tries again by itself. Publishes that no persistent session waits for go on.',
     retryable: true
   },
+  MBS_ERR_SESSIONS_REPLACED: {
+    message: 'Another database is in the place of the sessions that were opened, {directory}: sessions are not written to it, since it lacks what was there before.',
+    help: 'Put the directory back that was there, and the program goes on by itself; restarted, it goes on with the sessions that are in the one that is there now.',
+    retryable: true
+  },
 
   // ---- access ------------------------------------------------------------------------------------------------------
   MBS_ERR_ACCESS_KEYS: {

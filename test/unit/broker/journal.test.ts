@@ -48,7 +48,7 @@ test('what changes in one step is one batch, and what changes meanwhile the next
   journal.put(key('c'), key('1'))
   journal.delete(key('a'))
   await Promise.all([first, journal.written()])
-  t.strictSame(state.batches, [['put a', 'put b'], ['put c', 'del a']])
+  t.strictSame(state.batches, [['put \0probe', 'put a', 'put b'], ['put c', 'del a']], 'with its mark in the first')
   await journal.written()
   t.equal(state.batches.length, 2, 'with nothing to write, nothing is')
 })
@@ -64,7 +64,7 @@ test('what is deleted before it was written, and was never there, is not written
   journal.put(key('b'), key('1'))
   journal.delete(key('b'))
   await journal.written()
-  t.strictSame(state.batches, [['del b']], 'it may have been there')
+  t.strictSame(state.batches, [['put \0probe', 'del b']], 'it may have been there')
 })
 
 test('after a failure everything is refused until a reopened database has taken what was left', async (t) => {
@@ -91,7 +91,7 @@ test('closing writes what is left, also where the disk failed just before', asyn
   await journal.open()
   journal.put(key('a'), key('1'))
   await journal.close()
-  t.strictSame(state.batches, [['put a']])
+  t.strictSame(state.batches, [['put \0probe', 'put a']])
 
   const failed = setUp()
   await failed.journal.open()
@@ -101,4 +101,26 @@ test('closing writes what is left, also where the disk failed just before', asyn
   failed.state.failing = false
   await failed.journal.close()
   t.strictSame(failed.state.batches, [['put \0probe', 'put a']])
+})
+
+test('another database in its place is not written to, until the one that was opened is there again', async (t) => {
+  const { journal, state, lines, level } = setUp()
+  await journal.open()
+  journal.put(key('a'), key('1'))
+  await journal.written()
+  const mark = await level.get(key('\0probe')) as Buffer
+  await level.clear()
+  state.failing = true
+  journal.put(key('b'), key('1'))
+  await t.rejects(journal.written(), { code: 'MBS_ERR_SESSIONS_WRITE' })
+  state.failing = false
+  const { opened } = state
+  while (state.opened < opened + 3) await new Promise((resolve) => { setTimeout(resolve, 1) })
+  await t.rejects(journal.written(), { code: 'MBS_ERR_SESSIONS_WRITE' }, 'still')
+  t.match(lines.objects.filter(({ code }) => code === 'MBS_ERR_SESSIONS_REPLACED'), [{ level: 'error' }])
+  t.equal(await level.get(key('b')), undefined)
+  await level.put(key('\0probe'), mark)
+  while (journal.failure !== undefined) await new Promise((resolve) => { setTimeout(resolve, 1) })
+  t.same(await level.get(key('b')), key('1'))
+  await journal.close()
 })
