@@ -38,7 +38,7 @@ const MAX_UNRELEASED = 65_535
 const AEDES_TOPIC_LEVELS = 100
 /** After the last answer was given to Aedes, this many turns pass until it is on the socket. */
 const FLUSH_TURNS = 3
-/** How long a shutdown waits for publishes that are stored and not handed on: longer than Redis may take. */
+/** The longest that a shutdown waits for what is stored and not handed on: twice the default of redis.timeout. */
 const ANSWERS_MS = 10_000
 
 export interface BrokerOptions {

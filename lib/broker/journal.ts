@@ -51,7 +51,7 @@ interface Waiters {
 }
 
 /** Where the mark of who has written last stands. */
-const MARK = Buffer.from('\0probe')
+const MARK = Buffer.from('\0mark')
 
 export class Journal {
   readonly #options: JournalOptions
@@ -143,7 +143,9 @@ export class Journal {
     while (this.#changes.size > 0) {
       const changes = this.#take()
       try {
-        await database.batch([...this.#isMarked ? [] : [this.#mark], ...operationsOf(changes)], { sync: true })
+        const operations = operationsOf(changes)
+        if (!this.#isMarked) operations.unshift(this.#mark)
+        await database.batch(operations, { sync: true })
         this.#isMarked = true
       } catch (cause) {
         this.#isRunning = false

@@ -134,7 +134,7 @@ export class FrameGate extends Duplex {
   /** A publish has been handed to all its subscribers. */
   publishForwarded (): void {
     if (this.#notForwarded > 0) this.#notForwarded--
-    if (this.#isQuiet()) this.#wake()
+    if (this.#waiters.length > 0 && this.#isQuiet()) this.#wake()
     this.#release()
   }
 

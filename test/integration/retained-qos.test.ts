@@ -28,14 +28,9 @@ for (const name of ['memory', 'redis'] as const) {
         await device.next('suback')
         const came = []
         while (came.length < LEVELS.length) {
-          const { topic, qos, retain, messageId } = await device.next('publish')
+          const { topic, qos, retain } = await device.take()
           t.equal(retain, true)
           came.push([topic, qos] as const)
-          if (qos === 1) device.send({ cmd: 'puback', messageId: messageId! })
-          if (qos !== 2) continue
-          device.send({ cmd: 'pubrec', messageId: messageId! })
-          await device.next('pubrel')
-          device.send({ cmd: 'pubcomp', messageId: messageId! })
         }
         await device.ping()
         t.strictSame(device.received, [])

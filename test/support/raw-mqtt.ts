@@ -67,6 +67,18 @@ export class RawMqtt<S extends Duplex = Socket> {
     return client
   }
 
+  /** The next message, acknowledged as its QoS asks for, at QoS 2 to the end. */
+  async take (): Promise<PacketOf<'publish'>> {
+    const message = await this.next('publish')
+    const messageId = message.messageId as number
+    if (message.qos === 1) this.send({ cmd: 'puback', messageId })
+    if (message.qos !== 2) return message
+    this.send({ cmd: 'pubrec', messageId })
+    await this.next('pubrel')
+    this.send({ cmd: 'pubcomp', messageId })
+    return message
+  }
+
   /** Sends CONNECT. */
   connect (fields: Partial<IConnectPacket> = {}): void {
     this.write(connectBytes(fields))

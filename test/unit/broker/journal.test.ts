@@ -48,7 +48,7 @@ test('what changes in one step is one batch, and what changes meanwhile the next
   journal.put(key('c'), key('1'))
   journal.delete(key('a'))
   await Promise.all([first, journal.written()])
-  t.strictSame(state.batches, [['put \0probe', 'put a', 'put b'], ['put c', 'del a']], 'with its mark in the first')
+  t.strictSame(state.batches, [['put \0mark', 'put a', 'put b'], ['put c', 'del a']], 'with its mark in the first')
   await journal.written()
   t.equal(state.batches.length, 2, 'with nothing to write, nothing is')
 })
@@ -64,7 +64,7 @@ test('what is deleted before it was written, and was never there, is not written
   journal.put(key('b'), key('1'))
   journal.delete(key('b'))
   await journal.written()
-  t.strictSame(state.batches, [['put \0probe', 'del b']], 'it may have been there')
+  t.strictSame(state.batches, [['put \0mark', 'del b']], 'it may have been there')
 })
 
 test('after a failure everything is refused until a reopened database has taken what was left', async (t) => {
@@ -80,7 +80,7 @@ test('after a failure everything is refused until a reopened database has taken 
   state.failing = false
   while (journal.failure !== undefined) await new Promise((resolve) => { setTimeout(resolve, 1) })
   t.ok(state.opened >= 2)
-  t.strictSame(state.batches, [['put \0probe', 'del a', 'put b']], 'the one that failed may have been written')
+  t.strictSame(state.batches, [['put \0mark', 'del a', 'put b']], 'the one that failed may have been written')
   t.match(lines.objects.at(-1), { msg: 'sessions are written again' })
   journal.put(key('c'), key('1'))
   await journal.written()
@@ -91,7 +91,7 @@ test('closing writes what is left, also where the disk failed just before', asyn
   await journal.open()
   journal.put(key('a'), key('1'))
   await journal.close()
-  t.strictSame(state.batches, [['put \0probe', 'put a']])
+  t.strictSame(state.batches, [['put \0mark', 'put a']])
 
   const failed = setUp()
   await failed.journal.open()
@@ -100,7 +100,7 @@ test('closing writes what is left, also where the disk failed just before', asyn
   await t.rejects(failed.journal.written())
   failed.state.failing = false
   await failed.journal.close()
-  t.strictSame(failed.state.batches, [['put \0probe', 'put a']])
+  t.strictSame(failed.state.batches, [['put \0mark', 'put a']])
 })
 
 test('another database in its place is not written to, until the one that was opened is there again', async (t) => {
@@ -108,7 +108,7 @@ test('another database in its place is not written to, until the one that was op
   await journal.open()
   journal.put(key('a'), key('1'))
   await journal.written()
-  const mark = await level.get(key('\0probe')) as Buffer
+  const mark = await level.get(key('\0mark')) as Buffer
   await level.clear()
   state.failing = true
   journal.put(key('b'), key('1'))
@@ -119,7 +119,7 @@ test('another database in its place is not written to, until the one that was op
   await t.rejects(journal.written(), { code: 'MBS_ERR_SESSIONS_WRITE' }, 'still')
   t.match(lines.objects.filter(({ code }) => code === 'MBS_ERR_SESSIONS_REPLACED'), [{ level: 'error' }])
   t.equal(await level.get(key('b')), undefined)
-  await level.put(key('\0probe'), mark)
+  await level.put(key('\0mark'), mark)
   while (journal.failure !== undefined) await new Promise((resolve) => { setTimeout(resolve, 1) })
   t.same(await level.get(key('b')), key('1'))
   await journal.close()
